@@ -240,6 +240,6 @@ def _loaded(name: str, load: Callable[[], Any]) -> Any:
 def _no_network(name: str) -> NetworkError:
     return NetworkError(
         f"{name!r} is neither a file or folder here, and the Hugging Face hub cannot be reached to look for a data "
-        "set of this name. Check the path or the network; a data set in the cache loads with HF_HUB_OFFLINE=1; 'skimage' "
-        "and 'scenes:2000' need no network"
+        "set of this name. Check the path or the network; a data set in the cache loads with HF_HUB_OFFLINE=1; "
+        "'skimage' and 'scenes:2000' need no network"
     )
