@@ -1,0 +1,9 @@
+"""From images to coders: harvest activations, read them in shuffled batches, train, evaluate."""
+
+from vitreous.training.batches import Batches
+from vitreous.training.config import TrainConfig
+from vitreous.training.harvest import harvest
+from vitreous.training.store import ActivationStore
+from vitreous.training.trainer import DivergedError, Trained, train
+
+__all__ = ["ActivationStore", "Batches", "DivergedError", "TrainConfig", "Trained", "harvest", "train"]
