@@ -45,27 +45,27 @@ def small_clip(tokenizer: PreTrainedTokenizerFast, image_size: int, patch_size: 
     """A CLIP with a 6-layer vision tower of width 192 and a 4-layer text tower of width 128 (3.5 M parameters)."""
     config = CLIPConfig(
         projection_dim=128,
-        text_config=dict(
-            vocab_size=len(tokenizer),
-            hidden_size=128,
-            intermediate_size=512,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            max_position_embeddings=tokenizer.model_max_length,
-            hidden_act="gelu",
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=3,
-        ),
-        vision_config=dict(
-            hidden_size=192,
-            intermediate_size=768,
-            num_hidden_layers=6,
-            num_attention_heads=6,
-            image_size=image_size,
-            patch_size=patch_size,
-            hidden_act="gelu",
-        ),
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 128,
+            "intermediate_size": 512,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "max_position_embeddings": tokenizer.model_max_length,
+            "hidden_act": "gelu",
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 3,
+        },
+        vision_config={
+            "hidden_size": 192,
+            "intermediate_size": 768,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 6,
+            "image_size": image_size,
+            "patch_size": patch_size,
+            "hidden_act": "gelu",
+        },
     )
     model = CLIPModel(config)
     for name, p in model.named_parameters():  # CLIP's own initialisation starts too small for a model this narrow
@@ -173,7 +173,7 @@ def fit(
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
     first = _load(out, model, optimizer)
-    began, seen = time.time(), 0
+    began = time.time()
     for step, batch in zip(range(first, steps), batches(first), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = schedule(step, steps, lr)
@@ -184,9 +184,13 @@ def fit(
         optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             model.logit_scale.clamp_(0.0, math.log(100.0))
-        seen += 1
         if (step + 1) % 20 == 0:
-            row = {"step": step + 1, "seconds_per_step": (time.time() - began) / seen, "loss": value.item(), **figures}
+            row = {
+                "step": step + 1,
+                "seconds_per_step": (time.time() - began) / (step + 1 - first),
+                "loss": value.item(),
+                **figures,
+            }
             out.mkdir(parents=True, exist_ok=True)
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")

@@ -36,11 +36,55 @@ WORDS = (
     {w for values in ATTRIBUTES.values() for w in values}
     | {w for group in TEMPLATES.values() for t in group for w in t.split() if w != "{}"}
     | set(NUMBERS)
-    | set(
-        "a an and on in the of left right top bottom above below front behind background picture there is object "
-        "objects empty scene nothing without only , : ? larger smaller than what colour shape where how many are "
-        "same which or yes no with photo image".split()
-    )
+    | {
+        "a",
+        "an",
+        "and",
+        "on",
+        "in",
+        "the",
+        "of",
+        "left",
+        "right",
+        "top",
+        "bottom",
+        "above",
+        "below",
+        "front",
+        "behind",
+        "background",
+        "picture",
+        "there",
+        "is",
+        "object",
+        "objects",
+        "empty",
+        "scene",
+        "nothing",
+        "without",
+        "only",
+        ",",
+        ":",
+        "?",
+        "larger",
+        "smaller",
+        "than",
+        "what",
+        "colour",
+        "shape",
+        "where",
+        "how",
+        "many",
+        "are",
+        "same",
+        "which",
+        "or",
+        "yes",
+        "no",
+        "with",
+        "photo",
+        "image",
+    }
 )
 MAX_LENGTH = 56
 STAGES = ((0.40, 0.75, 28), (0.80, 0.25, 40), (1.00, 0.30, None))

@@ -40,35 +40,36 @@ _STAR = (
     (-0.9510565162951535, 0.30901699437494745),
 )
 
-Grid = Float[np.ndarray, "n"]
+Across = Float[np.ndarray, "cols"]
+Down = Float[np.ndarray, "rows"]
 Inside = Bool[np.ndarray, "rows cols"]
 
 
-def _circle(u: Grid, v: Grid) -> Inside:
+def _circle(u: Across, v: Down) -> Inside:
     return (u * u)[None, :] + (v * v)[:, None] <= 0.97
 
 
-def _ring(u: Grid, v: Grid) -> Inside:
+def _ring(u: Across, v: Down) -> Inside:
     squared = (u * u)[None, :] + (v * v)[:, None]
     return (squared <= 1.0) & (squared >= 0.30)
 
 
-def _square(u: Grid, v: Grid) -> Inside:
+def _square(u: Across, v: Down) -> Inside:
     return (np.abs(u) <= 0.86)[None, :] & (np.abs(v) <= 0.86)[:, None]
 
 
-def _triangle(u: Grid, v: Grid) -> Inside:
+def _triangle(u: Across, v: Down) -> Inside:
     """Upright; apex at the top, base at v = 0.8."""
     return (2.0 * np.abs(u)[None, :] <= 1.08 * (v + 1.0)[:, None]) & (v <= 0.8)[:, None]
 
 
-def _cross(u: Grid, v: Grid) -> Inside:
+def _cross(u: Across, v: Down) -> Inside:
     thin_u, thin_v = np.abs(u) <= 0.34, np.abs(v) <= 0.34
     long_u, long_v = np.abs(u) <= 1.0, np.abs(v) <= 1.0
     return (thin_u[None, :] & long_v[:, None]) | (long_u[None, :] & thin_v[:, None])
 
 
-def _star(u: Grid, v: Grid) -> Inside:
+def _star(u: Across, v: Down) -> Inside:
     """Inside at least four of five half planes: the tips violate exactly one."""
     outside = np.zeros((len(v), len(u)), np.int8)
     for nu, nv in _STAR:
@@ -76,7 +77,7 @@ def _star(u: Grid, v: Grid) -> Inside:
     return outside <= 1
 
 
-SHAPES: dict[str, Callable[[Grid, Grid], Inside]] = {
+SHAPES: dict[str, Callable[[Across, Down], Inside]] = {
     "circle": _circle,
     "square": _square,
     "triangle": _triangle,
@@ -86,7 +87,7 @@ SHAPES: dict[str, Callable[[Grid, Grid], Inside]] = {
 }
 
 
-def _axis(centre: float, radius: float, size: int) -> tuple[int, int, Grid]:
+def _axis(centre: float, radius: float, size: int) -> tuple[int, int, Float[np.ndarray, "samples"]]:
     """First and last pixel of an object along one axis, and the sample coordinates in units of its radius."""
     reach = 1.2 * radius
     first = max(0, int((centre - reach) * size) - 1)
@@ -118,21 +119,21 @@ def coverage(
     return (slice(y0, y1), slice(x0, x1)), counts * np.float32(1.0 / (OVERSAMPLE * OVERSAMPLE))
 
 
-def _solid(x: Grid, y: Grid) -> Inside:
+def _solid(x: Across, y: Down) -> Inside:
     return np.zeros((len(y), len(x)), bool)
 
 
-def _striped(x: Grid, y: Grid) -> Inside:
+def _striped(x: Across, y: Down) -> Inside:
     phase = (y * 10.0) % 1.0
     return np.repeat((phase < 0.5)[:, None], len(x), axis=1)
 
 
-def _dotted(x: Grid, y: Grid) -> Inside:
+def _dotted(x: Across, y: Down) -> Inside:
     du, dv = (x * 10.0) % 1.0 - 0.5, (y * 10.0) % 1.0 - 0.5
     return (du * du)[None, :] + (dv * dv)[:, None] < 0.085
 
 
-TEXTURES: dict[str, Callable[[Grid, Grid], Inside]] = {"solid": _solid, "striped": _striped, "dotted": _dotted}
+TEXTURES: dict[str, Callable[[Across, Down], Inside]] = {"solid": _solid, "striped": _striped, "dotted": _dotted}
 """Where a texture is light; arguments are coordinates relative to the centre in fractions of the image."""
 
 
