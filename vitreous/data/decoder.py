@@ -92,7 +92,7 @@ def to_rgb(image: Image.Image, name: str = "image") -> Image.Image:
         if not image.has_transparency_data:
             return image.convert("RGB")
         layer = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    except ValueError as error:
+    except (ValueError, ImportError) as error:  # Lab needs a Pillow with littlecms
         raise FormatError(f"{name}: pictures of mode {image.mode} cannot be converted to RGB ({error})") from error
     white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, layer).convert("RGB")

@@ -169,7 +169,18 @@ def _call(name: str, function: partial[Any], options: dict[str, Any]) -> Any:
     for key in options:
         if key not in known:
             raise unknown(f"option of {name}", key, known)
-    return function(**options)
+    return function(**{key: _fitted(value, parameters.get(key)) for key, value in options.items()})
+
+
+def _fitted(value: Any, parameter: inspect.Parameter | None) -> Any:
+    """A value written in a source's name as what the parameter takes: 1 as True, 64 as (64,), a column 0 as "0"."""
+    if parameter is None or parameter.name in COLUMN_OPTIONS:
+        return value if value is None else str(value)
+    if isinstance(parameter.default, bool):
+        return bool(value)
+    if isinstance(parameter.default, tuple) and isinstance(value, int | float):
+        return (value,)
+    return value
 
 
 def _folder(path: Path, split: str | None, options: dict[str, Any]) -> Items | Stream:

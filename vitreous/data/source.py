@@ -13,7 +13,7 @@ from vitreous.errors import BadInputError, VitreousError
 
 
 @dataclass(frozen=True)
-class Items(Sequence[Item]):
+class Items(Sequence):
     """A lazy sequence of items: ``items[i]`` decodes image i now, a slice decodes nothing.
 
     Attributes:
@@ -54,7 +54,7 @@ class Items(Sequence[Item]):
 
 
 @dataclass(frozen=True)
-class Stream(Iterable[Item]):
+class Stream(Iterable):
     """Items that only come one after the other (a streamed data set): no length, no random access.
 
     Attributes:
@@ -69,6 +69,10 @@ class Stream(Iterable[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         return (self.convert(row, number) for number, row in enumerate(self.rows()))
+
+
+Source = Items | Stream | Iterable[Item]
+"""What functions over images should take. (As `Iterable[Item]` alone, run-time type checks would decode an image.)"""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Skipped:
     reason: str
 
 
-def read_all(items: Iterable[Item], skipped: list[Skipped] | None = None, start: int = 0) -> Iterator[tuple[int, Item]]:
+def read_all(items: Source, skipped: list[Skipped] | None = None, start: int = 0) -> Iterator[tuple[int, Item]]:
     """Yields (position in the source, item) for every image that can be read, from position ``start`` on.
 
     Positions count the unreadable images too, so a run that was interrupted after position i resumes with
@@ -115,7 +119,7 @@ def read_all(items: Iterable[Item], skipped: list[Skipped] | None = None, start:
         raise BadInputError(f"none of the {len(skipped)} images could be read; the first: {first}")
 
 
-def _attempts(items: Iterable[Item], start: int) -> Iterator[tuple[int, str, Callable[[], Item]]]:
+def _attempts(items: Source, start: int) -> Iterator[tuple[int, str, Callable[[], Item]]]:
     """Yields (position, id, a call that reads the item and may raise)."""
     if isinstance(items, Items):
         for index in range(start, len(items)):
