@@ -32,62 +32,17 @@ TEMPLATES = {
     "size": ("a {} object", "a picture of a {} object", "there is a {} object"),
     "background": ("a {} background", "objects on a {} background", "a picture with a {} background"),
 }
+OTHER_WORDS = """a an and on in the of left right top bottom above below front behind background picture there is object
+objects empty scene nothing without only , : ? larger smaller than what colour shape where how many are same which or
+yes no with photo image"""
 WORDS = (
     {w for values in ATTRIBUTES.values() for w in values}
     | {w for group in TEMPLATES.values() for t in group for w in t.split() if w != "{}"}
     | set(NUMBERS)
-    | {
-        "a",
-        "an",
-        "and",
-        "on",
-        "in",
-        "the",
-        "of",
-        "left",
-        "right",
-        "top",
-        "bottom",
-        "above",
-        "below",
-        "front",
-        "behind",
-        "background",
-        "picture",
-        "there",
-        "is",
-        "object",
-        "objects",
-        "empty",
-        "scene",
-        "nothing",
-        "without",
-        "only",
-        ",",
-        ":",
-        "?",
-        "larger",
-        "smaller",
-        "than",
-        "what",
-        "colour",
-        "shape",
-        "where",
-        "how",
-        "many",
-        "are",
-        "same",
-        "which",
-        "or",
-        "yes",
-        "no",
-        "with",
-        "photo",
-        "image",
-    }
+    | set(OTHER_WORDS.split())
 )
 MAX_LENGTH = 56
-STAGES = ((0.40, 0.75, 28), (0.80, 0.25, 40), (1.00, 0.30, None))
+STAGES = ((0.40, 0.75, 24), (0.88, 0.25, 36), (1.00, 0.30, None))
 """(until this share of the steps, share of single-object scenes, patches kept)."""
 
 
@@ -142,7 +97,7 @@ class Batches(IterableDataset):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/scenes-clip"), help="checkpoints, log and the result")
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1.2e-3)
     args = parser.parse_args()
