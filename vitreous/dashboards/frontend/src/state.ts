@@ -1,0 +1,101 @@
+// What the page shows lives in the URL's hash, so that a link or the back button brings it back.
+
+export type View = "latents" | "latent";
+export type Mode = "heat" | "mask" | "crop" | "plain";
+
+export interface State {
+  view: View;
+  latent: number;
+  sort: string; // column name, with "-" in front for descending; empty for the default
+  query: string;
+  ranges: Record<string, [number, number]>;
+  picks: Record<string, number>; // category columns: the one category shown
+  mode: Mode;
+  opacity: number; // percent
+  scale: "image" | "latent";
+  smooth: boolean;
+  map: string;
+}
+
+export const START: State = {
+  view: "latents", latent: 0, sort: "", query: "", ranges: {}, picks: {},
+  mode: "heat", opacity: 75, scale: "image", smooth: false, map: "viridis",
+};
+export const MODES: [Mode, string, string][] = [
+  ["heat", "Heat", "Activation drawn over the image"],
+  ["mask", "Mask", "Only the patches that fire stay visible"],
+  ["crop", "Crop", "The part of the image around the strongest patches"],
+  ["plain", "Plain", "The image alone"],
+];
+
+const VIEWS: View[] = ["latents", "latent"];
+
+export function read(hash: string): State {
+  const [path = "", search = ""] = hash.replace(/^#\/?/, "").split("?");
+  const [view, argument] = path.split("/");
+  const query = new URLSearchParams(search);
+  const state: State = { ...START, ranges: {}, picks: {} };
+  if (VIEWS.includes(view as View)) state.view = view as View;
+  if (argument !== undefined && /^\d+$/.test(argument)) state.latent = Number(argument);
+  state.sort = query.get("sort") ?? START.sort;
+  state.query = query.get("q") ?? "";
+  const mode = query.get("mode");
+  if (MODES.some(([name]) => name === mode)) state.mode = mode as Mode;
+  const opacity = Number(query.get("opacity") ?? START.opacity);
+  if (opacity >= 0 && opacity <= 100) state.opacity = opacity;
+  if (query.get("scale") === "latent") state.scale = "latent";
+  state.smooth = query.get("smooth") === "1";
+  state.map = query.get("map") ?? START.map;
+  for (const [key, value] of query) {
+    if (key.startsWith("f.")) {
+      const [low, high] = value.split("..").map(Number);
+      if (Number.isFinite(low) && Number.isFinite(high)) state.ranges[key.slice(2)] = [low!, high!];
+    } else if (key.startsWith("is.") && /^\d+$/.test(value)) state.picks[key.slice(3)] = Number(value);
+  }
+  return state;
+}
+
+export function write(state: State): string {
+  const query = new URLSearchParams();
+  if (state.sort !== START.sort) query.set("sort", state.sort);
+  if (state.query) query.set("q", state.query);
+  for (const [name, [low, high]] of Object.entries(state.ranges)) query.set(`f.${name}`, `${tidy(low)}..${tidy(high)}`);
+  for (const [name, value] of Object.entries(state.picks)) query.set(`is.${name}`, String(value));
+  if (state.mode !== START.mode) query.set("mode", state.mode);
+  if (state.opacity !== START.opacity) query.set("opacity", String(state.opacity));
+  if (state.scale !== START.scale) query.set("scale", state.scale);
+  if (state.smooth) query.set("smooth", "1");
+  if (state.map !== START.map) query.set("map", state.map);
+  const path = state.view === "latent" ? `latent/${state.latent}` : state.view;
+  const search = query.toString();
+  return `#/${path}${search ? `?${search}` : ""}`;
+}
+
+function tidy(value: number): string { return String(Number(value.toPrecision(6))); }
+
+type Listener = () => void;
+let current = read(location.hash);
+const listeners = new Set<Listener>();
+
+export function state(): State { return current; }
+export function listen(listener: Listener): () => void { listeners.add(listener); return () => listeners.delete(listener); }
+
+/** Change the state; a step that the back button should undo is pushed, a small adjustment replaces the entry. */
+export function go(change: Partial<State>, push = false): void {
+  const next = { ...current, ...change };
+  const hash = write(next);
+  current = next;
+  if (hash !== location.hash) {
+    if (push) history.pushState(null, "", hash);
+    else history.replaceState(null, "", hash);
+  }
+  listeners.forEach((listener) => listener());
+}
+
+function fromLocation(): void {
+  if (write(current) === location.hash) return;
+  current = read(location.hash);
+  listeners.forEach((listener) => listener());
+}
+window.addEventListener("popstate", fromLocation);
+window.addEventListener("hashchange", fromLocation);
