@@ -1,0 +1,20 @@
+"""What happens inside a model: hook points on native vision and text encoders, without converting them."""
+
+from vitreous.hooked.cache import ActivationCache
+from vitreous.hooked.clip import HookedCLIP
+from vitreous.hooked.families import FAMILIES
+from vitreous.hooked.family import Entry, Family
+from vitreous.hooked.text import HookedTextEncoder
+from vitreous.hooked.token_map import TokenMap
+from vitreous.hooked.vit import HookedViT
+
+__all__ = [
+    "FAMILIES",
+    "ActivationCache",
+    "Entry",
+    "Family",
+    "HookedCLIP",
+    "HookedTextEncoder",
+    "HookedViT",
+    "TokenMap",
+]

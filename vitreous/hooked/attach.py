@@ -1,0 +1,202 @@
+"""What each kind of site does to the native modules while one of its points is hooked."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from einops import einsum, rearrange
+from torch import Tensor, nn
+
+from vitreous.errors import UnsupportedError
+from vitreous.hooked.attention import SLOT, Switch
+from vitreous.hooked.fallback import AttentionMode, per_head
+from vitreous.hooked.point import Point, exact, through
+from vitreous.hooked.site import SPLIT_POINTS
+from vitreous.hooked.wiring import Points, Undo, on_both, on_input, on_output
+
+
+def attach_out(module: nn.Module, points: Points, layout: str) -> list[Undo]:
+    """The output of a module, shown as `b pos d`."""
+    (point,) = points.values()
+    if not layout:
+        return [on_output(module, point)]
+    axes = layout.split()
+    grid = [a for a in axes if a not in ("b", "d")]
+    shown = f"b ({' '.join(grid)}) d"
+
+    def edit(out: Tensor) -> Tensor:
+        sizes = {axis: n for axis, n in zip(axes, out.shape, strict=True) if axis in grid}
+        return rearrange(point(rearrange(out, f"{layout} -> {shown}")), f"{shown} -> {layout}", **sizes)
+
+    return [on_output(module, edit)]
+
+
+def attach_in(module: nn.Module, points: Points) -> list[Undo]:
+    """The input of a module."""
+    (point,) = points.values()
+    return [on_input(module, point)]
+
+
+def attach_norm(module: nn.Module, points: Points) -> list[Undo]:
+    """The divisor of a norm, then its output; the native output stands unless the divisor was edited."""
+    scale_point, *after = points.values()
+
+    def edit(x: Tensor, out: Tensor) -> Tensor:
+        if scale_point.active:
+            bias = getattr(module, "bias", None)
+            bias = torch.zeros_like(out[..., :1]) if bias is None else bias
+            scale, edited = through(scale_point, norm_scale(module, x))
+            out = exact(out, (out - bias) * (norm_scale(module, x) / scale) + bias, edited)
+        for point in after:
+            out = point(out) if point.active else out
+        return out
+
+    return [on_both(module, edit)]
+
+
+def norm_scale(module: nn.Module, x: Tensor) -> Tensor:
+    """What a norm divides by: `sqrt(var(x) + eps)`, or `sqrt(mean(x^2) + eps)` for RMSNorm; `[..., 1]`.
+
+    Raises:
+        UnsupportedError: if the module is neither a LayerNorm nor an RMSNorm.
+    """
+    kind = norm_kind(module)
+    eps = next((getattr(module, n) for n in ("eps", "variance_epsilon") if getattr(module, n, None) is not None), 0.0)
+    x = x.float() if x.dtype != torch.float64 else x
+    power = x.var(-1, keepdim=True, unbiased=False) if kind == "LN" else x.pow(2).mean(-1, keepdim=True)
+    return (power + eps).sqrt()
+
+
+def norm_kind(module: nn.Module) -> str:
+    """`LN` or `RMS`, by the class of the norm."""
+    name = type(module).__name__
+    for part, kind in (("RMSNorm", "RMS"), ("RmsNorm", "RMS"), ("LayerNorm", "LN")):
+        if part in name or any(part in c.__name__ for c in type(module).__mro__):
+            return kind
+    raise UnsupportedError(f"{name} is no norm that vitreous knows; supported: LayerNorm and RMSNorm classes")
+
+
+def attach_attention(
+    module: nn.Module, out: nn.Module | None, points: Points, route: str, switch: Switch
+) -> list[Undo]:
+    """q, k, v, scores, pattern and z from the attention function; the heads' results from the output projection."""
+    undo: list[Undo] = []
+    local = {name.rpartition(".")[2]: point for name, point in points.items()}
+    result = local.get("hook_result")
+    inside = any(point.active for point in local.values() if point is not result)
+    if route == "interface" and inside:
+        undo += [_remember(module, local), switch.acquire()]
+    elif route == "mode":
+        undo.append(_inside_mode(module, local))
+    own_result = route == "mode" and isinstance(module, nn.MultiheadAttention)
+    if result is not None and result.active and isinstance(out, nn.Linear) and not own_result:
+        undo.append(on_both(out, partial(_results, out, n_heads(module), result)))
+    return undo
+
+
+def _results(out: nn.Linear, heads: int, point: Point, z: Tensor, native: Tensor) -> Tensor:
+    return per_head(point, z, native, out.weight, out.bias, heads)
+
+
+def _remember(module: nn.Module, points: Points) -> Undo:
+    """Lays the points down where the attention function will look for them."""
+    module.__dict__[SLOT] = points
+
+    def undo() -> None:
+        module.__dict__.pop(SLOT, None)
+
+    return undo
+
+
+def n_heads(module: nn.Module) -> int:
+    """Number of query heads of an attention module, from the module or its configuration.
+
+    Raises:
+        UnsupportedError: if neither says it.
+    """
+    for name in ("num_heads", "num_attention_heads", "n_heads"):
+        for holder in (module, getattr(module, "config", None)):
+            if isinstance(getattr(holder, name, None), int):
+                return getattr(holder, name)
+    raise UnsupportedError(f"{type(module).__name__} does not say how many heads it has")
+
+
+def _inside_mode(module: nn.Module, named: Any) -> Undo:
+    """Runs a module's forward with softmax and fused attention intercepted."""
+    native, own = module.forward, module.__dict__.get("forward")
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        with AttentionMode(named):
+            return native(*args, **kwargs)
+
+    def undo() -> None:
+        del module.__dict__["forward"]
+        if own is not None:
+            module.__dict__["forward"] = own
+
+    module.__dict__["forward"] = forward
+    return undo
+
+
+def attach_parameter(module: nn.Module, points: Points, name: str, method: str, always: bool) -> list[Undo]:
+    """A raw parameter, or what the module's method makes of it at another image size.
+
+    For the time of one forward an attribute of the instance hides the parameter (or the method), so an edit takes the
+    very place of the parameter. The hook sees a copy: an edit in place must not change the weights.
+    """
+    (point,) = points.values()
+    hidden = module.__dict__
+
+    def before(_: nn.Module, __: Any, kwargs: Any) -> None:
+        if always or kwargs.get("interpolate_pos_encoding"):
+            resize = getattr(module, method)
+            hidden[method] = lambda *a, **k: point(resize(*a, **k).clone())
+        else:
+            hidden[name] = point(getattr(module, name).clone())
+
+    def after(*_: Any) -> None:
+        hidden.pop(method, None)
+        hidden.pop(name, None)
+
+    return [
+        module.register_forward_pre_hook(before, with_kwargs=True).remove,
+        module.register_forward_hook(after, always_call=True).remove,
+    ]
+
+
+def attach_split(norm: nn.Module, projections: list[nn.Linear], d_head: int, points: Points) -> list[Undo]:
+    """Each head's own input to q, k and v, before the norm: `q_h = W_Q^h norm(x_h) + b_Q^h`."""
+    attn_in, *inputs = (points[name] for name in SPLIT_POINTS)
+    heads = [linear.weight.shape[0] // d_head for linear in projections]
+    seen: dict[int, tuple[Tensor, Tensor, bool]] = {}
+
+    def before(x: Tensor) -> Tensor:
+        copies, edited = through(attn_in, _per_head(x, max(heads)))
+        for i, point in enumerate(inputs):
+            own, again = through(point, copies[..., : heads[i], :])
+            seen[i] = (own, x, edited or again)
+        return x
+
+    def project(i: int, out: Tensor) -> Tensor:
+        own, x, edited = seen.pop(i)
+        if not (edited or own.requires_grad):
+            return out
+        rebuilt = _project(projections[i], norm.forward(own), d_head)
+        if edited:
+            return rebuilt.to(out.dtype)
+        # same value; the gradient reaches the heads' inputs and is counted once further up
+        native = _project(projections[i], norm.forward(_per_head(x, heads[i])), d_head)
+        return out + (rebuilt - rebuilt.detach()) - (native - native.detach())
+
+    return [on_input(norm, before), *(on_output(linear, partial(project, i)) for i, linear in enumerate(projections))]
+
+
+def _per_head(x: Tensor, heads: int) -> Tensor:
+    return x.unsqueeze(-2).expand(*x.shape[:-1], heads, x.shape[-1])
+
+
+def _project(linear: nn.Linear, x: Tensor, d_head: int) -> Tensor:
+    """`x` is `[..., heads, d]`: every head projects its own input; returns `[..., heads * d_head]`."""
+    weight = rearrange(linear.weight, "(h e) d -> h e d", e=d_head)
+    y = rearrange(einsum(x, weight, "... h d, h e d -> ... h e"), "... h e -> ... (h e)")
+    return y if linear.bias is None else y + linear.bias

@@ -1,0 +1,128 @@
+"""Explicit attention in hooked layers: the function and mask that transformers' attention interface calls.
+
+While any attention point of a tower is hooked, the tower's configuration names one of the functions registered here.
+A layer without hooks is handed on to the fused function; a layer with hooks on scores or pattern computes softmax in
+the open, bit-equal to transformers' eager attention. The mask function must be registered beside it: without one,
+transformers builds no mask at all, and nothing warns.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from vitreous.hooked.point import Point
+
+SLOT = "_vitreous_points"
+"""Where an attention module keeps its hook points while they are wired (a plain attribute, not a child module)."""
+
+
+def hooked_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    *,
+    eager: bool,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Attention with hooks; query, key and value are `[b, heads, pos, d_head]`, after RoPE and query-key norms.
+
+    Args:
+        eager: whether layers without hooks on scores or pattern compute in the open, too (the user chose eager).
+    """
+    points: Mapping[str, Point] = module.__dict__.get(SLOT, {})
+    query, key, value = (_by_position(points, f"hook_{n}", t) for n, t in (("q", query), ("k", key), ("v", value)))
+    sinks = s_aux if s_aux is not None else getattr(module, "sinks", None)
+    shown = any(points[name].active for name in ("hook_attn_scores", "hook_pattern") if name in points)
+    if not (eager or shown or softcap is not None or sinks is not None or kwargs.get("output_attentions")):
+        kwargs["is_causal"] = False  # eager_mask already says what is causal; None would be taken for "causal"
+        z, _ = ALL_ATTENTION_FUNCTIONS["sdpa"](
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
+        )
+        return _show(points, "hook_z", z).contiguous(), None
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    scores = torch.matmul(query, key.transpose(-1, -2)) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    for bias in (kwargs.get("position_bias"), attention_mask):
+        if bias is not None:
+            scores = scores + bias
+    scores = _show(points, "hook_attn_scores", scores)
+    pattern = _softmax(scores, sinks).to(query.dtype)
+    pattern = _show(points, "hook_pattern", pattern)
+    dropped = nn.functional.dropout(pattern, p=dropout, training=module.training)
+    z = torch.matmul(dropped, value).transpose(1, 2)
+    return _show(points, "hook_z", z).contiguous(), pattern
+
+
+def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
+    """Softmax over keys; a sink is one more logit per head that takes weight and is dropped again."""
+    if sinks is None:
+        return nn.functional.softmax(scores, dim=-1, dtype=torch.float32)
+    extra = sinks.reshape(1, -1, 1, 1).expand(scores.shape[0], -1, scores.shape[-2], 1)
+    return torch.cat([scores, extra], -1).softmax(-1, dtype=torch.float32)[..., :-1]
+
+
+def _show(points: Mapping[str, Point], name: str, value: Tensor) -> Tensor:
+    return points[name](value) if name in points and points[name].active else value
+
+
+def _by_position(points: Mapping[str, Point], name: str, value: Tensor) -> Tensor:
+    """Shows `[b, heads, pos, d]` as `[b, pos, heads, d]`, the layout that hook functions expect."""
+    if name in points and points[name].active:
+        return points[name](value.transpose(1, 2)).transpose(1, 2)
+    return value
+
+
+NAMES = {"eager": "vitreous_eager", "sdpa": "vitreous_sdpa"}
+
+for _native, _name in NAMES.items():
+    ALL_ATTENTION_FUNCTIONS.register(_name, partial(hooked_attention, eager=_native == "eager"))
+    ALL_MASK_ATTENTION_FUNCTIONS.register(_name, eager_mask)
+
+
+class Switch:
+    """Routes a tower's attention through `hooked_attention` while anybody needs it, and puts it back afterwards."""
+
+    def __init__(self, tower: nn.Module) -> None:
+        self.tower = tower
+        self.users = 0
+        self.saved: list[tuple[Any, str | None]] = []
+
+    def acquire(self) -> Callable[[], None]:
+        """Counts one user in; returns the call that counts it out."""
+        if not self.users:
+            self.saved = [(config, config._attn_implementation_internal) for config in _configs(self.tower)]
+            for config, native in self.saved:
+                config._attn_implementation_internal = NAMES["eager" if native == "eager" else "sdpa"]
+        self.users += 1
+        return self._release
+
+    def _release(self) -> None:
+        self.users -= 1
+        if not self.users:
+            for config, native in self.saved:
+                config._attn_implementation_internal = native
+            self.saved = []
+
+
+def _configs(tower: nn.Module) -> list[Any]:
+    """Every distinct configuration object in a tower; some modules hold their own copy of the model's."""
+    found: dict[int, Any] = {}
+    for module in tower.modules():
+        config = getattr(module, "config", None)
+        if hasattr(config, "_attn_implementation_internal"):
+            found[id(config)] = config
+    return list(found.values())

@@ -1,0 +1,98 @@
+"""The tree of hook points that mirrors TransformerLens' names, and the native weights under TransformerLens' names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from einops import rearrange
+from torch import Tensor, nn
+
+from vitreous.errors import UnsupportedError
+from vitreous.hooked.attach import n_heads, norm_kind
+from vitreous.hooked.site import Attention
+from vitreous.hooked.wiring import find
+
+
+class Group(nn.Module):
+    """Holds hook points (`blocks[3].ln1.hook_scale`) and, where it stands for a module with weights, views of them."""
+
+
+class AttentionGroup(Group):
+    """Hook points and weights of one attention layer; the weights are views, not copies."""
+
+    def __init__(self, native: nn.Module, site: Attention, scale: Callable[[], Tensor | None]) -> None:
+        super().__init__()
+        self.__dict__["_native"] = (native, site, scale)
+
+    @property
+    def W_O(self) -> Tensor:
+        """`[heads, d_head, d]`."""
+        native, site, _ = self.__dict__["_native"]
+        return rearrange(_weight(native, site.out), "d (h e) -> h e d", h=n_heads(native))
+
+    @property
+    def b_O(self) -> Tensor | None:
+        """`[d]`, or None."""
+        native, site, _ = self.__dict__["_native"]
+        return getattr(find(native, native, site.out), "bias", None)
+
+    @property
+    def W_Q(self) -> Tensor:
+        """`[heads, d, d_head]`."""
+        return self._qkv(0)
+
+    @property
+    def W_K(self) -> Tensor:
+        """`[key/value heads, d, d_head]`."""
+        return self._qkv(1)
+
+    @property
+    def W_V(self) -> Tensor:
+        """`[key/value heads, d, d_head]`."""
+        return self._qkv(2)
+
+    @property
+    def contribution_scale(self) -> Tensor | None:
+        """LayerScale: what the projection's output is multiplied by before it is added to the stream, or None."""
+        return self.__dict__["_native"][2]()
+
+    def _qkv(self, which: int) -> Tensor:
+        native, site, _ = self.__dict__["_native"]
+        d_head = self.W_O.shape[1]
+        if isinstance(native, nn.MultiheadAttention) and native.in_proj_weight is not None:
+            return rearrange(native.in_proj_weight.chunk(3)[which], "(h e) d -> h d e", e=d_head)
+        if len(site.qkv) == 3:
+            return rearrange(_weight(native, site.qkv[which]), "(h e) d -> h d e", e=d_head)
+        if len(site.qkv) == 1:
+            return rearrange(_weight(native, site.qkv[0]).chunk(3)[which], "(h e) d -> h d e", e=d_head)
+        raise UnsupportedError(f"the q, k and v weights of {type(native).__name__} are not known")
+
+
+def _weight(native: nn.Module, path: str) -> Tensor:
+    module = find(native, native, path)
+    if module is None or not isinstance(getattr(module, "weight", None), Tensor):
+        raise UnsupportedError(f"{type(native).__name__} has no weight at {path!r}")
+    return module.weight  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class NormView:
+    """A native norm as arithmetic needs it: whether it centres, and its gain."""
+
+    module: nn.Module
+
+    @property
+    def centred(self) -> bool:
+        """LayerNorm subtracts the mean, RMSNorm does not."""
+        return norm_kind(self.module) == "LN"
+
+    @property
+    def gain(self) -> Tensor | float:
+        """The elementwise gain; Gemma's norms store it minus one."""
+        weight = getattr(self.module, "weight", None)
+        if weight is None:
+            return 1.0
+        return 1.0 + weight if type(self.module).__name__.startswith("Gemma") else weight
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The native norm, without its hooks."""
+        return self.module.forward(x)

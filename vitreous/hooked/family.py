@@ -1,0 +1,128 @@
+"""Families: one frozen record per native architecture says where each hook point lives. No behaviour here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from vitreous.hooked.site import Attention, In, MlpIn, Norm, Out, ResidMid, ResidPost, ResidPre, Scaled, Site, Split
+
+Table = Mapping[str, Site]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How one native class uses the family's tower.
+
+    Attributes:
+        tower: path of the tower inside the native model; empty when the model is the tower.
+        call: the method that runs the tower alone; empty for the model's own forward.
+        head: rows added after the family's own `head` table (classifier, projection).
+        drop: for each prefix of weights that published checkpoints may lack, the options that build the model
+            without that part, e.g. `{"pooler.": {"add_pooling_layer": False}}`.
+        inert: globs of points that cannot change this class's output (a pooling head that runs and is not used).
+    """
+
+    tower: str = ""
+    call: str = ""
+    head: Table = field(default_factory=dict)
+    drop: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    inert: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """Where the hook points of one native architecture live.
+
+    Attributes:
+        name: short name, as shown by `vitreous models`.
+        kind: what goes in.
+        classes: native class name -> how it uses the tower.
+        embed: rows before the first block, relative to the tower, in execution order.
+        layers: path of the list of layers, relative to the tower.
+        block: rows of one layer, relative to the layer, in execution order.
+        head: rows after the last block, relative to the tower.
+        special: kinds of the positions before the patches, in order; a kind may be followed by `*field` to repeat it
+            as often as the config's field says, e.g. `register*num_register_tokens`.
+        interpolate: how other image sizes are asked for: `flag` (an argument of forward), `always`, or `never`.
+        padding: how the tokenizer pads (text).
+        sizes: our name of a size -> the config's name of it, where it is not the usual one.
+        processor: transformers' image processor class (PIL backend) that fits when a checkpoint brings none.
+        inert: globs of points that cannot change the output of any class.
+        example: hub checkpoints that load with this family, for tables and error messages.
+    """
+
+    name: str
+    kind: Literal["vision", "text"]
+    classes: Mapping[str, Entry]
+    layers: str
+    block: Table
+    embed: Table = field(default_factory=dict)
+    head: Table = field(default_factory=dict)
+    special: tuple[str, ...] = ()
+    interpolate: Literal["flag", "always", "never"] = "flag"
+    padding: Literal["longest", "max_length"] = "longest"
+    sizes: Mapping[str, str] = field(default_factory=dict)
+    processor: str = "ViTImageProcessorPil"
+    inert: tuple[str, ...] = ()
+    example: tuple[str, ...] = ()
+
+
+ALIASES = {"hook_post_head_pre_normalize": "hook_post_proj"}
+"""Second names of points, as users of ViT-Prisma know them."""
+
+
+def second_name(name: str) -> str:
+    """The canonical name that a second name stands for; any other name comes back as it is."""
+    prefix, dot, last = name.rpartition(".")
+    return f"{prefix}{dot}{ALIASES.get(last, last)}"
+
+
+def pre_ln(
+    *,
+    ln1: str,
+    attn: str,
+    out: str,
+    ln2: str,
+    pre: str,
+    post: str,
+    mlp_out: str | Scaled,
+    attn_out: str | Scaled = "",
+    qkv: tuple[str, ...] = ("q_proj", "k_proj", "v_proj"),
+    pre_linear: str = "",
+    route: str = "interface",
+) -> dict[str, Site]:
+    """The rows of a pre-LN block: `x + attn(ln1(x))`, then `x + mlp(ln2(x))`.
+
+    Args:
+        ln1: first norm.
+        attn: module that calls the attention function.
+        out: output projection, relative to `attn`.
+        ln2: second norm.
+        pre: module whose output is the MLP's pre-activation (the gate's, in a gated MLP).
+        post: module whose input is the MLP's hidden activation.
+        mlp_out: module whose output is added to the stream, or a raw scale times it.
+        attn_out: as `mlp_out`, for attention; the attention module itself when empty.
+        qkv: projections relative to `attn`.
+        pre_linear: module whose output is the linear branch of a gated MLP; may be absent in some sizes.
+        route: see `Attention.route`.
+    """
+    attn_out = attn_out or attn
+    rows: dict[str, Site] = {"hook_resid_pre": ResidPre()}
+    if len(qkv) == 3:
+        rows[""] = Split(ln1, (f"{attn}.{qkv[0]}", f"{attn}.{qkv[1]}", f"{attn}.{qkv[2]}"))
+    rows |= {
+        "ln1": Norm(ln1),
+        "attn": Attention(attn, out=out, qkv=qkv, route=route),
+        "hook_attn_out": attn_out if isinstance(attn_out, Scaled) else Out(attn_out),
+        "hook_resid_mid": ResidMid(ln2),
+        "hook_mlp_in": MlpIn(),
+        "ln2": Norm(ln2),
+        "mlp.hook_pre": Out(pre),
+    }
+    if pre_linear:
+        rows["mlp.hook_pre_linear"] = Out(pre_linear, optional=True)
+    return rows | {
+        "mlp.hook_post": In(post),
+        "hook_mlp_out": mlp_out if isinstance(mlp_out, Scaled) else Out(mlp_out),
+        "hook_resid_post": ResidPost(),
+    }

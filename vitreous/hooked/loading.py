@@ -1,0 +1,242 @@
+"""From a name to a native model: embedded models, local folders and hub ids, with every key accounted for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+from vitreous.errors import BadInputError, FormatError, NetworkError, UnknownNameError, UnsupportedError, unknown
+from vitreous.hooked.families import FAMILIES
+from vitreous.hooked.family import Entry, Family
+
+EMBEDDED = "vitreous/"
+QUIET_BYTES = 200_000_000
+"""Folders smaller than this load without a progress bar."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from.
+
+    Attributes:
+        name: as the user gave it.
+        path: local folder or hub id, as `from_pretrained` takes it.
+        local: whether it is a folder.
+        revision: branch, tag or commit on the hub.
+    """
+
+    name: str
+    path: str
+    local: bool
+    revision: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What to pass on to `from_pretrained`."""
+        return {} if self.local or self.revision is None else {"revision": self.revision}
+
+
+def embedded() -> list[str]:
+    """Names of the models that come with the package, e.g. `vitreous/scenes-clip`."""
+    assets = files("vitreous").joinpath("pretrained", "assets")
+    if not assets.is_dir():
+        return []
+    return sorted(EMBEDDED + d.name for d in assets.iterdir() if d.is_dir() and d.joinpath("config.json").is_file())
+
+
+def locate(name: str, revision: str | None = None) -> Source:
+    """Finds the folder or hub id that a name means.
+
+    Raises:
+        UnknownNameError: for an embedded model that does not exist.
+        BadInputError: for a folder that does not exist or holds no model.
+    """
+    name = str(name)
+    if name.startswith(EMBEDDED):
+        if name not in embedded():
+            raise unknown("embedded model", name, embedded())
+        return Source(name, str(files("vitreous").joinpath("pretrained", "assets", name.removeprefix(EMBEDDED))), True)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise BadInputError(f"{name} is a folder without config.json; save a model there with save_pretrained")
+        return Source(name, str(folder), True)
+    if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise BadInputError(f"{name} is not a folder; give a folder with config.json, a hub id, or one of {embedded()}")
+    return Source(name, name, False, revision)
+
+
+def read_config(source: Source) -> dict[str, Any]:
+    """The model's config.json.
+
+    Raises:
+        NetworkError: if it must be downloaded and cannot be.
+        UnknownNameError: if the hub has no such model.
+        FormatError: if it is not JSON.
+    """
+    file = Path(source.path) / "config.json" if source.local else _download(source, "config.json")
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise FormatError(f"{file} is not JSON: {error}") from error
+
+
+def _download(source: Source, file: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        return Path(hf_hub_download(source.path, file, revision=source.revision))
+    except LocalEntryNotFoundError as error:
+        raise offline(source) from error
+    except (RepositoryNotFoundError, EntryNotFoundError, HFValidationError) as error:
+        raise UnknownNameError(
+            f"the Hugging Face hub has no model {source.name!r} that you can read, or it has no {file}; "
+            f"embedded models: {embedded()}"
+        ) from error
+    except OSError as error:
+        raise offline(source) from error
+
+
+def offline(source: Source) -> NetworkError:
+    """One line on what to do without a network."""
+    return NetworkError(
+        f"cannot download {source.name!r}: the Hugging Face hub cannot be reached (or HF_HUB_OFFLINE is set) and it is "
+        f"not in the local cache. Use an embedded model ({', '.join(embedded()) or 'none here'}), pass a local folder, "
+        "or connect once to fill the cache."
+    )
+
+
+def family_of(class_name: str, kind: str) -> tuple[Family, Entry] | None:
+    """The family of one kind that knows a native class."""
+    for family in FAMILIES:
+        if family.kind == kind and class_name in family.classes:
+            return family, family.classes[class_name]
+    return None
+
+
+def supported(kind: str) -> list[str]:
+    """Native classes with a tower of a kind."""
+    return sorted({name for family in FAMILIES if family.kind == kind for name in family.classes})
+
+
+def demand_family(class_name: str, kind: str) -> tuple[Family, Entry]:
+    """As `family_of`.
+
+    Raises:
+        UnsupportedError: naming the class that was found and those that are supported.
+    """
+    found = family_of(class_name, kind)
+    if found is None:
+        raise UnsupportedError(f"{class_name} has no {kind} tower that vitreous knows; supported: {supported(kind)}")
+    return found
+
+
+def class_name(config: Mapping[str, Any], source: Source) -> str:
+    """The native class that a config.json asks for.
+
+    Raises:
+        UnsupportedError: if it names neither an architecture nor a known model type.
+    """
+    architectures = config.get("architectures") or []
+    if architectures:
+        return architectures[0]
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    name = MODEL_MAPPING_NAMES.get(config.get("model_type", ""))
+    if not isinstance(name, str):
+        raise UnsupportedError(f"the config of {source.name} names no architecture, and its model_type is unknown")
+    return name
+
+
+def load_native(
+    source: Source, kinds: tuple[str, ...], dtype: torch.dtype, device: str | torch.device, **options: Any
+) -> nn.Module:
+    """Loads the class that the checkpoint names, in evaluation mode.
+
+    Args:
+        source: where from.
+        kinds: kinds of tower that the class must have.
+        dtype: type of the weights.
+        device: where to put them; ignored when `device_map` is among the options.
+        **options: passed to the native `from_pretrained` (device_map, quantization_config, attn_implementation, ...).
+
+    Raises:
+        UnsupportedError: for a class that no family knows.
+        FormatError: listing the missing, unexpected and mismatched keys of the checkpoint.
+        NetworkError: if weights must be downloaded and cannot be.
+    """
+    name = class_name(read_config(source), source)
+    entries = [demand_family(name, kind)[1] for kind in kinds]
+    cls = getattr(transformers, name)
+    native, problems = _load(cls, source, dtype, **options)
+    for prefix, build in entries[0].drop.items():
+        if problems["missing"] and all(key.startswith(prefix) for key in problems["missing"]):
+            native, problems = _load(cls, source, dtype, **options, **build)
+            problems["unexpected"] = [k for k in problems["unexpected"] if not k.startswith(prefix)]
+    if any(problems.values()):
+        listed = "; ".join(f"{what}: {_short(keys)}" for what, keys in problems.items() if keys)
+        raise FormatError(f"the weights of {source.name} do not fit {name}. {listed}")
+    native.eval()
+    return native if "device_map" in options else native.to(device)
+
+
+def _load(cls: Any, source: Source, dtype: torch.dtype, **options: Any) -> tuple[Any, dict[str, list[str]]]:
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if source.local and sum(f.stat().st_size for f in Path(source.path).iterdir()) < QUIET_BYTES:
+        logging.disable_progress_bar()
+    try:
+        native, info = cls.from_pretrained(
+            source.path,
+            dtype=dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **source.options,
+            **options,
+        )
+    except Exception as error:
+        raise _explain(error, source) from error
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+    mismatched = [f"{key} is {tuple(a)}, should be {tuple(b)}" for key, a, b in info["mismatched_keys"]]
+    return native, {
+        "missing": sorted(info["missing_keys"]),
+        "unexpected": sorted(info["unexpected_keys"]),
+        "mismatched": sorted(mismatched),
+    }
+
+
+def _explain(error: Exception, source: Source) -> Exception:
+    """A native loading error in our words, where we know better ones."""
+    from pickle import UnpicklingError
+
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, UnpicklingError) or "weights_only" in str(error).lower():
+        return FormatError(f"{source.name} holds a pickle that is not plain weights; it was not opened: {text[:200]}")
+    if "safetensor" in type(error).__name__.lower() or "header" in text.lower():
+        return FormatError(f"a weights file of {source.name} is damaged: {text[:200]}")
+    if not source.local and isinstance(error, OSError):
+        return offline(source)
+    if isinstance(error, OSError):
+        return FormatError(f"{source.name}: {text[:300]}")
+    return error
+
+
+def _short(keys: list[str], most: int = 20) -> str:
+    return ", ".join(keys[:most]) + (f", ... ({len(keys)} in all)" if len(keys) > most else "")

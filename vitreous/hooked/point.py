@@ -1,0 +1,83 @@
+"""Hook points: TransformerLens' own, plus what wrapping (not converting) a native model needs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformer_lens.hook_points import HookPoint, LensHandle
+
+
+class Point(HookPoint):
+    """A TransformerLens hook point that reports when hooks come or go, and counts how often it fired.
+
+    The report lets the wrapper wire a point to the native module only while a hook sits on it; the count lets it
+    raise when a hooked point was never reached.
+
+    Attributes:
+        n_fired: how many activations have passed through since the point was made.
+        on_change: called without arguments after hooks were added or removed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_fired = 0
+        self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def active(self) -> bool:
+        """Whether any hook, forward or backward, sits on the point."""
+        return bool(self.fwd_hooks or self.bwd_hooks)
+
+    def add_hook(self, *args: Any, **kwargs: Any) -> LensHandle:
+        """As in TransformerLens: `fn(tensor, hook=point)`, return None to leave the activation as it is."""
+        handle = super().add_hook(*args, **kwargs)
+        self.on_change()
+        return handle
+
+    def remove_hooks(self, *args: Any, **kwargs: Any) -> None:
+        """As in TransformerLens."""
+        super().remove_hooks(*args, **kwargs)
+        self.on_change()
+
+    def drop(self, handle: LensHandle) -> None:
+        """Removes one hook, and no other; a no-op when it is gone already."""
+        handle.hook.remove()
+        self.fwd_hooks = [h for h in self.fwd_hooks if h is not handle]
+        self.bwd_hooks = [h for h in self.bwd_hooks if h is not handle]
+        self.on_change()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.n_fired += 1
+        return x
+
+
+def through(point: Point, value: Tensor) -> tuple[Tensor, bool]:
+    """Shows a derived value (one the native forward never makes) to a point's hooks.
+
+    Returns:
+        what came back, and whether its numbers differ from what went in (in-place edits count).
+    """
+    if not point.active:
+        return value, False
+    before = value.clone() if value.is_inference() else None  # inference tensors carry no version counter
+    version = None if before is not None else value._version
+    new = point(value)
+    if new is not value:
+        reference = value if before is None and value._version == version else before
+        return new, reference is None or new.shape != reference.shape or not torch.equal(new, reference)
+    return new, not torch.equal(new, before) if before is not None else value._version != version
+
+
+def exact(native: Tensor, rebuilt: Tensor, edited: bool) -> Tensor:
+    """The native value where nothing was edited, bit for bit, with the gradient of the rebuilt one.
+
+    Rebuilding a product from its parts (`sum of the heads' results + bias`) rounds differently from the native
+    product, so the rebuilt value is used only after an edit. Gradients always take the rebuilt path, so that they
+    reach the part that a hook saw.
+    """
+    if edited:
+        return rebuilt.to(native.dtype)
+    if rebuilt.requires_grad:
+        return native.detach() + (rebuilt - rebuilt.detach()).to(native.dtype)
+    return native

@@ -1,0 +1,149 @@
+"""Sites: where in a native module a hook point lives. Plain data; `wiring` gives each kind its behaviour.
+
+A path is dotted and relative to the module that the table belongs to (the tower, or one layer of it); `"a|b"` takes the
+first that exists, a leading `/` starts at the native model's root, and the empty path is the module itself.
+"""
+
+from dataclasses import dataclass
+
+ATTENTION_POINTS = ("hook_q", "hook_k", "hook_v", "hook_attn_scores", "hook_pattern", "hook_z", "hook_result")
+SPLIT_POINTS = ("hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input")
+
+
+@dataclass(frozen=True)
+class Out:
+    """The output of a module (its first element, when it returns a tuple).
+
+    Attributes:
+        path: the module.
+        layout: how the native tensor is laid out, as the left side of an einops pattern; the hook sees `b (h w) d`.
+        optional: the module may be missing (None or Identity); then the point does not exist.
+    """
+
+    path: str
+    layout: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class In:
+    """The first input of a module."""
+
+    path: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A LayerNorm or RMSNorm: `hook_scale` (the divisor) and `hook_normalized` (its output, after gain and bias).
+
+    Attributes:
+        path: the module.
+        also: one more point on the output, outside the group, e.g. `hook_ln_final`.
+        optional: the module may be missing; then the points do not exist.
+    """
+
+    path: str
+    also: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Attention:
+    """An attention module: q, k, v, scores, pattern, z and the result of each head.
+
+    Attributes:
+        path: the module that calls the attention function.
+        out: the output projection, relative to `path`.
+        qkv: the q, k and v projections relative to `path`, or one fused projection, or none (only weights need them).
+        route: `interface` when the module asks transformers for its attention function, `mode` when softmax, sdpa or
+            `nn.MultiheadAttention` must be intercepted.
+    """
+
+    path: str
+    out: str = ""
+    qkv: tuple[str, ...] = ("q_proj", "k_proj", "v_proj")
+    route: str = "interface"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A raw parameter (position embeddings) that a module reads in its forward.
+
+    Attributes:
+        path: the module that holds it.
+        name: the attribute.
+        method: the module's method that returns the parameter resized to another image size.
+        always: whether the native forward always calls that method (else only when asked to interpolate).
+    """
+
+    path: str
+    name: str
+    method: str = "interpolate_pos_encoding"
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class ResidPre:
+    """The input of a layer."""
+
+
+@dataclass(frozen=True)
+class ResidMid:
+    """The stream between attention and MLP: the input of the second norm *and* the skip path around it."""
+
+    norm: str
+
+
+@dataclass(frozen=True)
+class MlpIn:
+    """What the second norm reads, apart from the skip path (TransformerLens' `hook_mlp_in`)."""
+
+
+@dataclass(frozen=True)
+class ResidPost:
+    """The output of a layer."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A contribution that no module outputs: `scale * output`, with a raw parameter of the layer.
+
+    Attributes:
+        path: the module whose output is scaled.
+        scale: the layer's parameter, e.g. `lambda_1`; when it is None the output itself is the contribution.
+    """
+
+    path: str
+    scale: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """Separate inputs of q, k and v per head, before the first norm (TransformerLens' `hook_attn_in`, `hook_q_input`).
+
+    Attributes:
+        norm: the first norm.
+        qkv: the three projections, relative to the layer.
+    """
+
+    norm: str
+    qkv: tuple[str, str, str]
+
+
+Site = Out | In | Norm | Attention | Parameter | ResidPre | ResidMid | MlpIn | ResidPost | Scaled | Split
+
+
+def names(key: str, site: Site) -> tuple[str, ...]:
+    """The hook points of one row of a site table.
+
+    >>> names("ln1", Norm("layer_norm1"))
+    ('ln1.hook_scale', 'ln1.hook_normalized')
+    """
+    if isinstance(site, Norm):
+        return (f"{key}.hook_scale", f"{key}.hook_normalized", *((site.also,) if site.also else ()))
+    if isinstance(site, Attention):
+        return tuple(f"{key}.{name}" for name in ATTENTION_POINTS if name != "hook_result" or site.out)
+    if isinstance(site, Split):
+        return SPLIT_POINTS
+    return (key,)

@@ -1,0 +1,317 @@
+"""One tower (vision or text) of a native model, with its hook points built and wired from a family's tables."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from vitreous.errors import BadInputError, UnsupportedError
+from vitreous.hooked import attach
+from vitreous.hooked import site as sites
+from vitreous.hooked.attention import Switch
+from vitreous.hooked.block import AttentionGroup, Group, NormView
+from vitreous.hooked.family import Entry, Family
+from vitreous.hooked.model import HookedModel
+from vitreous.hooked.point import Point
+from vitreous.hooked.stream import Stop, Stream, stop_at
+from vitreous.hooked.wiring import Wire, find
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of a tower, under TransformerLens' names.
+
+    Attributes:
+        n_layers: number of blocks.
+        n_heads: number of query heads.
+        d_model: width of the residual stream.
+        d_head: width of a head.
+        d_mlp: hidden width of the MLP.
+        n_ctx: positions in a sequence.
+        image_size: height (= width) of the input in pixels, or (height, width) if they differ; 0 for text.
+        patch_size: as image_size, of a patch.
+        normalization_type: "LN" or "RMS".
+        family: name of the family.
+    """
+
+    n_layers: int
+    n_heads: int
+    d_model: int
+    d_head: int
+    d_mlp: int
+    n_ctx: int
+    image_size: int | tuple[int, int]
+    patch_size: int | tuple[int, int]
+    normalization_type: str
+    family: str
+    attn_only: bool = False
+
+
+class HookedTower(HookedModel):
+    """The points of one tower. `HookedViT` and `HookedTextEncoder` add what goes in.
+
+    Args:
+        native: the native model; it is wrapped, never changed.
+        family: where its points live.
+        processor: image processor or tokenizer.
+        name: what it was loaded as.
+    """
+
+    def __init__(self, native: nn.Module, family: Family, processor: Any = None, name: str = "") -> None:
+        super().__init__()
+        self.native = native
+        self.family = family
+        self.entry: Entry = family.classes[type(native).__name__]
+        self.processor = processor
+        self.name = name or type(native).__name__
+        tower = find(native, native, self.entry.tower)
+        layers = None if tower is None else find(native, tower, family.layers)
+        if tower is None or layers is None:
+            raise UnsupportedError(
+                f"{type(native).__name__} has no {self.entry.tower or 'tower'}.{family.layers}; family {family.name!r} "
+                "was written for another version of transformers"
+            )
+        self.__dict__["_parts"] = (tower, list(layers.children()))
+        self.switch = Switch(tower)
+        self.wires: list[Wire] = []
+        self.norms: dict[str, NormView] = {}
+        self._build()
+        self.cfg = self._config()
+        self.training = native.training
+
+    @property
+    def tower(self) -> nn.Module:
+        """The native tower, e.g. `native.vision_model`."""
+        return self.__dict__["_parts"][0]
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The native layers."""
+        return self.__dict__["_parts"][1]
+
+    def towers(self) -> dict[str, HookedModel]:
+        """Itself."""
+        return {"": self}
+
+    def norm(self, key: str) -> NormView:
+        """A native norm by its canonical name, e.g. `blocks.3.ln1` or `ln_final`."""
+        return self.norms[key]
+
+    # --- building ------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self._table("", self.tower, self.family.embed)
+        self.blocks = nn.ModuleList(Group() for _ in self.layers)
+        for i, layer in enumerate(self.layers):
+            self._table(f"blocks.{i}.", layer, self.family.block)
+        self._table("", self.tower, {**self.family.head, **self.entry.head})
+        for name, point in self.hook_dict.items():
+            point.name = name
+
+    def _table(self, prefix: str, base: nn.Module, table: Mapping[str, sites.Site]) -> None:
+        """Makes the points of one table and the wires that carry them."""
+        stream: dict[str, Point] = {}
+        scaled: dict[str, tuple[nn.Module, str]] = {}
+        norm2: nn.Module | None = None
+        for key, site in table.items():
+            if isinstance(site, sites.Split):
+                self._split(prefix, base, key, site)
+                continue
+            path = getattr(site, "path", getattr(site, "norm", ""))
+            module = find(self.native, base, path)
+            if module is None:
+                if getattr(site, "optional", False):
+                    continue
+                raise UnsupportedError(f"{type(self.native).__name__} has no module {path!r} for {prefix}{key}")
+            points = {n: self._point(prefix + n, site, module) for n in sites.names(key, site)}
+            if isinstance(site, sites.ResidPre | sites.ResidMid | sites.MlpIn | sites.ResidPost | sites.Scaled):
+                stream |= points
+                norm2 = module if isinstance(site, sites.ResidMid) else norm2
+                if isinstance(site, sites.Scaled):
+                    scaled[key] = (module, site.scale)
+            else:
+                self.wires.append(Wire(points, self._attach(site, module, points)))
+                if isinstance(site, sites.Norm):
+                    self.norms[prefix + key] = NormView(module)
+        if stream:
+            self.wires.append(Wire(stream, Stream(base, stream, norm2, scaled).attach))
+
+    def _attach(self, site: sites.Site, module: nn.Module, points: dict[str, Point]) -> Any:
+        match site:
+            case sites.Out():
+                return partial(attach.attach_out, module, points, site.layout)
+            case sites.In():
+                return partial(attach.attach_in, module, points)
+            case sites.Norm():
+                attach.norm_kind(module)
+                return partial(attach.attach_norm, module, points)
+            case sites.Attention():
+                out = find(module, module, site.out) if site.out else None
+                return partial(attach.attach_attention, module, out, points, site.route, self.switch)
+            case sites.Parameter():
+                return partial(attach.attach_parameter, module, points, site.name, site.method, site.always)
+        raise AssertionError(site)
+
+    def _split(self, prefix: str, layer: nn.Module, key: str, site: sites.Split) -> None:
+        norm = find(self.native, layer, site.norm)
+        found = [find(self.native, layer, path) for path in site.qkv]
+        attn = find(self.native, layer, site.qkv[0].rpartition(".")[0])
+        projections = [p for p in found if isinstance(p, nn.Linear)]
+        if norm is None or attn is None or len(projections) != len(found):
+            return  # quantised or replaced projections: these opt-in points do not exist
+        d_head = projections[0].weight.shape[0] // attach.n_heads(attn)
+        points = {n: self._point(prefix + n, site, norm) for n in sites.names(key, site)}
+        self.wires.append(Wire(points, partial(attach.attach_split, norm, projections, d_head, points)))
+
+    def _point(self, name: str, site: sites.Site, module: nn.Module) -> Point:
+        """Makes a point and the groups above it."""
+        holder: nn.Module = self
+        *groups, last = name.split(".")
+        for i, part in enumerate(groups):
+            if not hasattr(holder, part):
+                attention = isinstance(site, sites.Attention) and i == len(groups) - 1
+                scale = partial(self._scale, ".".join(groups))
+                holder.add_module(part, AttentionGroup(module, site, scale) if attention else Group())  # type: ignore
+            holder = getattr(holder, part)
+        point = Point()
+        holder.add_module(last, point)
+        self.hook_dict[name] = point
+        self.mod_dict[name] = point
+        return point
+
+    def _scale(self, attn: str) -> Tensor | None:
+        """LayerScale of an attention layer, by the canonical name of the layer's attention group."""
+        if not attn.startswith("blocks."):
+            return None
+        layer = self.layers[int(attn.split(".")[1])]
+        match self.family.block["hook_attn_out"]:
+            case sites.Scaled(scale=name):
+                return getattr(layer, name)
+            case sites.Out(path=path):
+                module = find(self.native, layer, path)
+                names = ("lambda1", "gamma")
+                return next((p for n in names if isinstance(p := getattr(module, n, None), nn.Parameter)), None)
+        return None
+
+    def _config(self) -> Config:
+        native = getattr(self.tower, "config", None)
+        read = partial(_size, native, self.family.sizes)
+        attn = next(s for s in self.family.block.values() if isinstance(s, sites.Attention))
+        attention = find(self.native, self.layers[0], attn.path)
+        assert attention is not None
+        heads, d_model = attach.n_heads(attention), read("d_model", "hidden_size", "embed_dim", "d_model")
+        down = find(self.native, self.layers[0], getattr(self.family.block.get("mlp.hook_post"), "path", ""))
+        out = find(attention, attention, attn.out)
+        d_attn = getattr(out, "in_features", d_model)
+        kinds = {norm.centred for norm in self.norms.values()}
+        image, patch = self._image_sizes()
+        return Config(
+            n_layers=len(self.layers),
+            n_heads=heads,
+            d_model=d_model,
+            d_head=d_attn // heads,
+            d_mlp=getattr(down, "in_features", 0),
+            n_ctx=self._n_ctx(),
+            image_size=image[0] if image[0] == image[1] else image,
+            patch_size=patch[0] if patch[0] == patch[1] else patch,
+            normalization_type="RMS" if kinds == {False} else "LN",
+            family=self.family.name,
+        )
+
+    def _image_sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        return (0, 0), (0, 0)
+
+    def _n_ctx(self) -> int:
+        raise NotImplementedError
+
+    # --- running -------------------------------------------------------------------------------------------------
+
+    def _inputs(self, inputs: Any, **kwargs: Any) -> dict[str, Any]:
+        """The native call's keyword arguments."""
+        raise NotImplementedError
+
+    def forward(self, inputs: Any, stop_at_layer: int | None = None, **kwargs: Any) -> Any:
+        """Runs the native model.
+
+        Args:
+            inputs: pixels or text.
+            stop_at_layer: run blocks 0..k-1 only and return the residual stream there; negative counts from the end.
+            **kwargs: passed to the native forward.
+
+        Raises:
+            HookNotFiredError: if a hooked point was not reached.
+        """
+        call = getattr(self.native, self.entry.call) if self.entry.call else self.native
+        given = self._inputs(inputs, **kwargs)
+        if stop_at_layer is None:
+            fired = {name: point.n_fired for name, point in self.hook_dict.items() if point.active}
+            out = call(**given)
+            self._demand_fired(fired)
+            return out
+        stop = self._stop_index(stop_at_layer)
+        fired = {n: p.n_fired for n, p in self.hook_dict.items() if p.active and self._before(n, stop)}
+        undo = stop_at(self.layers, stop)
+        try:
+            call(**given)
+        except Stop as stopped:
+            self._demand_fired(fired)
+            return stopped.resid
+        finally:
+            undo()
+        raise AssertionError("the native forward never reached the layer to stop at")
+
+    def _stop_index(self, layer: int) -> int:
+        n = len(self.layers)
+        if not -n <= layer <= n:
+            raise BadInputError(f"stop_at_layer={layer}, but {self.name} has {n} layers (0 to {n}, or negative)")
+        return layer + n if layer < 0 else layer
+
+    def _before(self, name: str, stop: int) -> bool:
+        """Whether a point fires when the forward stops before block `stop`."""
+        if name.startswith("blocks."):
+            return int(name.split(".")[1]) < stop
+        return any(name in sites.names(key, site) for key, site in self.family.embed.items())
+
+    # --- copies --------------------------------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "HookedTower":
+        """A wrapper around a copy of the native model, with the same hooks on its own points."""
+        for wire in self.wires:
+            wire.detach()
+        try:
+            native = copy.deepcopy(self.native, memo)
+        finally:
+            for wire in self.wires:
+                wire.sync()
+        new = type(self)(native, self.family, self.processor, self.name or "")
+        memo[id(self)] = new
+        for name, point in self.hook_dict.items():
+            for direction, handles in (("fwd", point.fwd_hooks), ("bwd", point.bwd_hooks)):
+                for h in handles:
+                    new.hook_dict[name].add_hook(
+                        h.user_hook, dir=direction, is_permanent=h.is_permanent, level=h.context_level
+                    )
+        return new
+
+
+def _size(config: Any, renamed: Mapping[str, str], ours: str, *usual: str) -> Any:
+    """A size from the native configuration.
+
+    Raises:
+        UnsupportedError: if the configuration has none of the names.
+    """
+    for name in (renamed[ours],) if ours in renamed else usual:
+        if getattr(config, name, None) is not None:
+            return getattr(config, name)
+    raise UnsupportedError(f"{type(config).__name__} has none of {usual}, needed for {ours}")
+
+
+def two(size: Any) -> tuple[int, int]:
+    """A size as (height, width)."""
+    if isinstance(size, int):
+        return size, size
+    height, width = tuple(size)[-2:]
+    return int(height), int(width)

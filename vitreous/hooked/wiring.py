@@ -1,0 +1,110 @@
+"""Wires between hook points and native modules, and how to reach the hidden state in what a module takes and gives."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from vitreous.hooked.point import Point
+
+Points = Mapping[str, Point]
+Undo = Callable[[], None]
+
+
+class Wire:
+    """Points that are attached together. `sync` brings the native module in line with the hooks there are.
+
+    Args:
+        points: local name -> point.
+        attach: puts torch hooks on native modules for the points that are active, returns how to undo each.
+    """
+
+    def __init__(self, points: Points, attach: Callable[[], list[Undo]]) -> None:
+        self.points = points
+        self.attach = attach
+        self.active: tuple[str, ...] = ()
+        self.undo: list[Undo] = []
+        for point in points.values():
+            point.on_change = self.sync
+
+    def sync(self) -> None:
+        """Attaches, re-attaches or detaches, if the set of hooked points has changed."""
+        active = tuple(name for name, point in self.points.items() if point.active)
+        if active != self.active:
+            self.detach()
+            self.active = active
+            self.undo = self.attach() if active else []
+
+    def detach(self) -> None:
+        """Takes everything off the native module; hooks stay on the points."""
+        for undo in reversed(self.undo):
+            undo()
+        self.undo, self.active = [], ()
+
+
+def find(root: nn.Module, base: nn.Module, path: str) -> nn.Module | None:
+    """The module at a site's path; None when no alternative exists (missing, None or Identity)."""
+    for option in path.split("|"):
+        start, dotted = (root, option[1:]) if option.startswith("/") else (base, option)
+        module: Any = start
+        for part in filter(None, dotted.split(".")):
+            module = getattr(module, part, None)
+        if isinstance(module, nn.Module) and not isinstance(module, nn.Identity):
+            return module
+    return None
+
+
+def first(out: Any) -> Tensor:
+    """The hidden state in what a module returned."""
+    return out if isinstance(out, Tensor) else out[0]
+
+
+def with_first(out: Any, new: Tensor) -> Any:
+    """What a module returned, with another hidden state."""
+    return new if isinstance(out, Tensor) else (new, *out[1:])
+
+
+_HIDDEN = ("hidden_states", "hidden_state", "x", "input")
+
+
+def first_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The hidden state among a module's arguments."""
+    return args[0] if args else next(kwargs[k] for k in _HIDDEN if k in kwargs)
+
+
+def with_input(args: tuple[Any, ...], kwargs: dict[str, Any], new: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A module's arguments with another hidden state."""
+    if args:
+        return (new, *args[1:]), kwargs
+    return args, kwargs | {next(k for k in _HIDDEN if k in kwargs): new}
+
+
+def on_input(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Undo:
+    """Passes a module's input through `edit`."""
+
+    def hook(_: nn.Module, args: Any, kwargs: Any) -> Any:
+        return with_input(args, kwargs, edit(first_input(args, kwargs)))
+
+    return module.register_forward_pre_hook(hook, with_kwargs=True).remove
+
+
+def on_output(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Undo:
+    """Passes a module's output through `edit`, before any hook that is there already.
+
+    transformers collects hidden states with hooks of its own; an edit made after them would be missed by models that
+    read the collected list.
+    """
+
+    def hook(_: nn.Module, __: Any, out: Any) -> Any:
+        return with_first(out, edit(first(out)))
+
+    return module.register_forward_hook(hook, prepend=True).remove
+
+
+def on_both(module: nn.Module, edit: Callable[[Tensor, Tensor], Tensor]) -> Undo:
+    """Passes a module's output through `edit(input, output)`."""
+
+    def hook(_: nn.Module, args: Any, kwargs: Any, out: Any) -> Any:
+        return with_first(out, edit(first_input(args, kwargs), first(out)))
+
+    return module.register_forward_hook(hook, with_kwargs=True, prepend=True).remove
