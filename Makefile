@@ -78,6 +78,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/.developed: $(VENV)/.installed
+$(VENV)/.developed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "== installing into $(VENV), with what tests need (some minutes)"
+	@$(INSTALL) torch
 	@$(INSTALL) --editable '.[dev]'
-	@touch $@
+	@touch $(VENV)/.installed $@

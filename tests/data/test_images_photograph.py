@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from vitreous.data.images import PHOTOGRAPHS, open_items, photographs, tiles
+from vitreous.data.scenes import Scenes
 from vitreous.errors import BadInputError, UnknownNameError
 
 
@@ -112,6 +113,11 @@ def test_scenes_by_name() -> None:
     for wrong in ("scenes", "scenes:0", "scenes:many"):
         with pytest.raises(BadInputError, match="scenes need a number"):
             open_items(wrong)
+    with pytest.raises(BadInputError, match="size takes a number, as 64; got 'big'"):
+        open_items("scenes:3?size=big")
+    assert {len(scene.objects) for scene in Scenes(20, n_objects=(2, 2))} == {2}
+    two, three = (open_items(f"scenes:4?n_objects={value}") for value in ("2", "2,2"))
+    assert [item.caption for item in two] == [item.caption for item in three]
     with pytest.raises(UnknownNameError, match="'sed'; did you mean 'seed'"):
         open_items("scenes:3?sed=1")
 

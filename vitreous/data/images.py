@@ -176,6 +176,8 @@ def _fitted(value: Any, parameter: inspect.Parameter | None) -> Any:
     """A value written in a source's name as what the parameter takes: 1 as True, 64 as (64,), a column 0 as "0"."""
     if parameter is None or parameter.name in COLUMN_OPTIONS:
         return value if value is None else str(value)
+    if isinstance(parameter.default, int | float | tuple) and isinstance(value, str):
+        raise BadInputError(f"option {parameter.name} takes a number, as {parameter.default}; got {value!r}")
     if isinstance(parameter.default, bool):
         return bool(value)
     if isinstance(parameter.default, tuple) and isinstance(value, int | float):
@@ -206,6 +208,8 @@ def _scenes(count: str | None, options: dict[str, Any]) -> Items:
 
     if count is None or not count.isdigit() or int(count) < 1:
         raise BadInputError("scenes need a number, as in 'scenes:2000' or 'scenes:2000?seed=1'")
+    if isinstance(options.get("n_objects"), int):
+        options["n_objects"] = (options["n_objects"],) * 2  # as many objects as that, from and to
     scenes = _call("scenes", partial(Scenes, int(count)), options)
     items = as_items(scenes)
     assert isinstance(items, Items)
