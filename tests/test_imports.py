@@ -12,7 +12,8 @@ LEVELS = (
     ("hooked", "sae", "metrics", "data"),
     ("training", "pretrained", "circuits", "saliency", "concepts"),
     ("dashboards",),
-    ("__main__",),  # the command line calls everything, the dashboards included; nothing calls it
+    ("commands",),  # the command line calls everything, the dashboards included; nothing calls it
+    ("__main__",),
 )
 """A part may import itself and the parts of the levels before its own; parts of one level never import each other."""
 
