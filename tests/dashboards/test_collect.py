@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from vitreous.dashboards import collect
+from vitreous.data.source import Items
 from vitreous.errors import BadInputError, UnknownNameError
 
 from .fake import COLS, PLANTED, ROWS, factors, world
@@ -149,6 +150,22 @@ def test_only_chosen_images_are_opened_and_their_provenance_is_kept():
     picture = record.pictures[0]
     assert (picture.licence, picture.source) == ("CC0-1.0", "drawn")
     assert picture.image.size == made.items[0].image.size
+
+
+def test_lazy_sources_open_only_what_is_shown_and_survive_a_bad_image(made):
+    opened = []
+
+    def read(i):
+        opened.append(i)
+        if i == 4:
+            raise BadInputError("image_004.png is damaged")
+        return made.items[i]
+
+    images = Items("lazy", range(60), read, lambda i: made.items[i].id)
+    record = collect(made.coder, made.store, images, top=2, per_group=1)
+    assert len(opened) == len(record.pictures)
+    missing = [p.id for p in record.pictures if p.image is None]
+    assert missing == [name for name in ["image_004.png"] if name in {p.id for p in record.pictures}]
 
 
 def test_view_and_missing_pictures(made):

@@ -6,7 +6,7 @@ Then the chosen images alone (at most examples x latents, mostly far fewer) are 
 the coder's own `encode`, so that normalisation and top-k are those of the coder and not an imitation.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,14 @@ from vitreous.dashboards.record import Record
 from vitreous.dashboards.source import batches, rows_of
 from vitreous.dashboards.tally import Tally
 from vitreous.data.item import Item
+from vitreous.data.source import Source
 from vitreous.errors import BadInputError, unknown
 
 
 def collect(
     coder: Any,
     store: Any,
-    images: Iterable[Item] | Mapping[str, Item] | None = None,
+    images: Source | Mapping[str, Item] | None = None,
     *,
     point: str | None = None,
     labels: Sequence[str | None] | None = None,

@@ -8,12 +8,13 @@ from PIL import Image
 
 from vitreous.dashboards.record import Picture
 from vitreous.data.item import Item
+from vitreous.data.source import Items, Source, Stream, read_all
 
 
 def pictures_of(
     ids: Sequence[str],
     used: np.ndarray,
-    images: Iterable[Item] | Mapping[str, Item] | None,
+    images: Source | Mapping[str, Item] | None,
     labels: Sequence[str | None] | None,
     view: Callable[[Image.Image], Image.Image] | None,
     side: int,
@@ -47,10 +48,14 @@ def _label(labels: Sequence[str | None] | None, i: int) -> str | None:
     return None if labels is None or labels[i] is None else str(labels[i])
 
 
-def _items(images: Iterable[Item] | Mapping[str, Item] | None, wanted: Mapping[str, int]) -> Iterable[Item]:
-    """The items to look at: by name where that is possible, else all of them."""
+def _items(images: Source | Mapping[str, Item] | None, wanted: Mapping[str, int]) -> Iterable[Item]:
+    """The items to look at: by name where that is possible, else all of them; unreadable ones are passed over."""
     if images is None:
         return ()
+    if isinstance(images, Items):
+        images = images.pick(i for i, name in enumerate(images.ids) if name in wanted)
+    if isinstance(images, Items | Stream):
+        return (item for _, item in read_all(images))
     if isinstance(images, Mapping):
         known = cast(Mapping[str, Item], images)
         return (known[name] for name in wanted if name in known)

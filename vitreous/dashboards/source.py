@@ -58,6 +58,8 @@ def rows_of(store: Any) -> Rows:
         raise BadInputError("the rows of one image must be next to each other in the store; these are scattered")
     patch = columns["row"] >= 0
     grid = (int(columns["row"].max()) + 1, int(columns["col"].max()) + 1) if patch.any() else (0, 0)
+    if patch.any() and hasattr(store, "grid"):
+        grid = (int(store.grid[0]), int(store.grid[1]))
     others = np.unique(columns["position"][~patch])
     cell = np.where(patch, columns["row"] * grid[1] + columns["col"], 0).astype(np.int64)
     cell[~patch] = grid[0] * grid[1] + np.searchsorted(others, columns["position"][~patch])
@@ -67,7 +69,8 @@ def rows_of(store: Any) -> Rows:
 def _names_of(store: Any, position: np.ndarray, others: np.ndarray) -> tuple[str, ...]:
     """`CLS`, `register 1`, `register 2`, ... for the positions that are no patch."""
     kind = np.asarray(store.columns["kind"])
-    kinds = [str(kind[np.flatnonzero(position == p)[0]]) for p in others]
+    words = getattr(store, "kinds", None)  # what the numbers of the column mean
+    kinds = [str(words[int(k)] if words else k) for k in (kind[np.flatnonzero(position == p)[0]] for p in others)]
     names = []
     for i, name in enumerate(kinds):
         title = "CLS" if name == "cls" else name

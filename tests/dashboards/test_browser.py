@@ -1,0 +1,319 @@
+"""The page in a real browser, from disk, with the network denied."""
+
+import dataclasses
+import json
+import re
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from vitreous.dashboards import collect, render, wire
+
+from .fake import PLANTED, factors, world
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = '<img src=x onerror="window.hacked=1"></script><script>window.hacked=1</script>\u202e\''
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
+    "--disable-extensions", "--host-resolver-rules=MAP * ~NOTFOUND",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made():
+    return world(60, n_latents=300)
+
+
+@pytest.fixture(scope="module")
+def folder(made, tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "dash board"  # a space on purpose
+    record = collect(
+        made.coder, made.store, made.items, factors=factors(made), top=6, per_group=4, names={PLANTED: "planted thing"}
+    )
+    pictures = tuple(dataclasses.replace(p, caption=HOSTILE) if i % 2 else p for i, p in enumerate(record.pictures))
+    pictures = (dataclasses.replace(pictures[0], id=HOSTILE, label=HOSTILE, licence=HOSTILE), *pictures[1:])
+    header = {**record.header, "data": HOSTILE}
+    tables = tuple(dataclasses.replace(t, names=(HOSTILE, *t.names[1:])) for t in record.enrichments)
+    columns = tuple(
+        dataclasses.replace(c, names=(HOSTILE, *c.names[1:])) if c.name == "factor" else c for c in record.columns
+    )
+    labels = {**record.labels, 5: HOSTILE}
+    render(
+        dataclasses.replace(
+            record, pictures=pictures, header=header, enrichments=tables, columns=columns, labels=labels
+        ),
+        out,
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    exe = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+    if exe is None:
+        pytest.skip("no Chromium found; see the Makefile for how to install it")
+    with playwright.sync_playwright() as p:
+        found = p.chromium.launch(executable_path=exe, headless=True, args=ARGS)
+        yield found
+        found.close()
+
+
+class Page:
+    """A page of the dashboard that remembers everything that went wrong."""
+
+    def __init__(self, context, folder):
+        self.folder, self.page, self.problems = folder, context.new_page(), []
+        self.page.on("console", lambda m: self.problems.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda e: self.problems.append(str(e)))
+        self.page.on("requestfailed", lambda r: self.problems.append(f"failed {r.url}"))
+        self.page.on(
+            "request", lambda r: None if re.match(r"(file|data|blob):", r.url) else self.problems.append(r.url)
+        )
+
+    def open(self, hash="", view=None):
+        self.page.goto("about:blank")
+        self.page.goto((self.folder / "index.html").as_uri() + hash)
+        self.ready(view)
+        return self
+
+    def ready(self, view=None):
+        self.page.wait_for_selector(f"html[data-ready{f'={view}' if view else ''}]", state="attached", timeout=20000)
+
+    def until(self, read, expected, seconds=20):
+        """Wait for `read()` to equal what is expected; the page draws a moment after every event."""
+        end = time.monotonic() + seconds
+        while (found := read()) != expected and time.monotonic() < end:
+            self.page.wait_for_timeout(30)
+        assert found == expected
+
+    @property
+    def state(self):
+        return self.page.evaluate("vitreous_state()")
+
+    def ids(self):
+        """Latents of the rows in the document, in the order on screen."""
+        return self.page.evaluate(
+            """() => [...document.querySelectorAll('.row.item')]
+            .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
+            .map((row) => Number(row.querySelector('.id a').textContent))"""
+        )
+
+
+@pytest.fixture
+def page(browser, folder):
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800}, reduced_motion="reduce", locale="en-GB", timezone_id="UTC"
+    )
+    context.set_offline(True)
+    made = Page(context, folder)
+    yield made
+    assert made.problems == []
+    assert made.page.evaluate("window.hacked") is None
+    context.close()
+
+
+def column(folder, name):
+    table = wire.unscript((folder / "data" / "table.js").read_text(encoding="utf-8"))
+    return wire.unarray(table["columns"][name])
+
+
+def order(values, descending):
+    """Sorted latents, undefined values last, ties by number."""
+    key = np.where(np.isnan(values), -np.inf, values if descending else -values)
+    return sorted(range(len(values)), key=lambda i: (-key[i], i))
+
+
+def test_overview_sorts_by_any_column_both_ways(page, folder):
+    page.open(view="latents")
+    for name, title in (("density", "Density"), ("twin", "Nearest"), ("factor_f1", "F1")):
+        button = page.page.get_by_role("button", name=title, exact=False).filter(has_text=re.compile(f"^{title}"))
+        page.open(f"#/latents?sort={name}")
+        expected = order(column(folder, name), descending=False)
+        page.until(lambda: page.ids()[:10], expected[:10])
+        button.first.click()
+        page.until(lambda: page.state["sort"], f"-{name}")
+        page.until(lambda: page.ids()[:10], order(column(folder, name), descending=True)[:10])
+
+
+def test_search_filter_and_clear(page, folder):
+    page.open(view="latents")
+    page.page.keyboard.press("/")
+    page.page.keyboard.type("planted thing")
+    page.until(page.ids, [PLANTED])
+    page.until(lambda: page.state["shown"], 1)
+    page.page.get_by_label("search latents").fill("#17")
+    page.until(page.ids, [17])
+    page.page.get_by_label("search latents").fill("no such thing")
+    page.page.get_by_text("No latent matches").wait_for()
+    page.page.get_by_role("button", name="Show all").click()
+    page.until(lambda: page.state["shown"], 300)
+    page.page.get_by_label("State").select_option(label="dead")
+    dead = np.flatnonzero(column(folder, "state") == 0)
+    page.until(lambda: page.state["shown"], len(dead))
+    page.until(lambda: set(page.ids()) <= set(dead.tolist()), True)
+    page.page.locator(".toolbar .chip").click()
+    page.until(lambda: page.state["shown"], 300)
+
+
+def test_brush_on_a_histogram_filters_to_that_range(page, folder):
+    page.open(view="latents")
+    chart = page.page.locator("svg.histogram").first
+    box = chart.bounding_box()
+    page.page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 10)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + box["width"] - 1, box["y"] + 10, steps=4)
+    page.page.mouse.up()
+    low, high = page.state["ranges"]["density"]
+    values = column(folder, "density")
+    assert 0 < page.state["shown"] < 300
+    page.until(lambda: page.state["shown"], int(((values >= low) & (values <= high)).sum()))
+    assert "f.density" in page.page.url
+    chart.click(position={"x": 20, "y": 10})
+    page.until(lambda: page.state["shown"], 300)
+
+
+def test_only_rows_in_view_are_in_the_document(page):
+    page.open(view="latents")
+    assert len(page.ids()) < 60
+    page.page.locator(".scroller").evaluate("box => { box.scrollTop = box.scrollHeight }")
+    page.page.wait_for_timeout(200)
+    assert len(page.ids()) < 60
+    assert page.page.locator(".row.item").last.is_visible()
+
+
+def test_latent_page_shows_every_panel(page, folder):
+    page.open(f"#/latent/{PLANTED}", view="latent")
+    text = page.page.locator("main").inner_text()
+    for word in ("Top images", "Across the range", "Uniform sample", "Near misses", "Silent", "Activations",
+                 "Where in the image", "Factors", "Classes", "Nearest latents", "planted thing"):  # fmt: skip
+        assert word in text, word
+    assert page.page.locator(".group.top .tile").count() == 6
+    assert page.page.locator(".group.top .tile img").first.evaluate("img => img.complete && img.naturalWidth > 0")
+
+
+def test_drawn_heatmap_peaks_in_the_true_mask(page, folder, made):
+    page.open(f"#/latent/{PLANTED}", view="latent")
+    pixels = page.page.evaluate(
+        """() => [...document.querySelectorAll('.group.top .tile canvas')].map((c) => {
+            const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+            return { rows: c.height, cols: c.width, alpha: [...data].filter((_, i) => i % 4 === 3) };
+        })"""
+    )
+    pictures = wire.unscript((folder / "data" / "pictures_0000.js").read_text(encoding="utf-8"))["pictures"]
+    shard = wire.unscript((folder / "data" / "f_0000.js").read_text(encoding="utf-8"))
+    top = wire.unarray(shard["groups"][0]["picture"])[PLANTED]
+    assert len(pixels) == 6
+    for picture, drawn in zip(top, pixels, strict=True):
+        name = pictures[picture]["id"]
+        if name == HOSTILE:
+            continue
+        mask = made.masks[made.store.image_ids.index(name)]
+        assert (drawn["rows"], drawn["cols"]) == mask.shape
+        lit = np.array(drawn["alpha"]).reshape(mask.shape)
+        assert mask.ravel()[lit.argmax()]
+        assert not lit[~mask].any()
+
+
+def test_modes_opacity_and_scale_are_in_the_address_and_survive_a_reload(page):
+    page.open("#/latent/4", view="latent")
+    page.page.get_by_role("radio", name="Mask").click()
+    page.page.get_by_label("opacity of the overlay").fill("30")
+    page.page.get_by_label("Scale").select_option("latent")
+    before = page.state
+    assert (before["mode"], before["opacity"], before["scale"]) == ("mask", 30, "latent")
+    page.open(page.page.url[page.page.url.index("#") :], view="latent")
+    assert page.state == before
+    assert page.page.locator(".group.top canvas").first.evaluate("c => getComputedStyle(c).opacity") == "0.3"
+
+
+def test_back_and_forward(page):
+    page.open("#/latents?sort=-max", view="latents")
+    first = page.ids()[0]
+    page.page.locator(".row.item a").first.click()
+    page.ready("latent")
+    page.until(lambda: page.state["latent"], first)
+    page.page.keyboard.press("j")
+    second = page.state["latent"]
+    assert second != first
+    page.page.go_back()
+    page.until(lambda: page.state["latent"], first)
+    page.page.go_back()
+    page.ready("latents")
+    page.until(lambda: page.state["sort"], "-max")
+    page.page.go_forward()
+    page.ready("latent")
+    page.until(lambda: page.state["latent"], first)
+
+
+def test_keyboard_alone_reaches_a_latent_and_comes_back(page):
+    page.open(view="latents")
+    page.page.keyboard.press("j")
+    page.page.keyboard.press("j")
+    second = page.ids()[1]
+    page.page.keyboard.press("Enter")
+    page.ready("latent")
+    page.until(lambda: page.state["latent"], second)
+    page.page.keyboard.press("m")
+    page.until(lambda: page.state["mode"], "mask")
+    page.page.keyboard.press("Escape")
+    page.ready("latents")
+    page.page.keyboard.press("?")
+    page.page.get_by_role("dialog").wait_for()
+
+
+def test_licence_and_caption_on_hover_are_text(page):
+    page.open(f"#/latent/{PLANTED}", view="latent")
+    page.page.locator(".group.top .frame").nth(1).hover()
+    tip = page.page.locator(".tip")
+    tip.wait_for()
+    assert "CC0-1.0" in tip.inner_text()
+    page.page.locator(".group.top .frame").first.hover()
+    assert page.page.locator(".tip img, .tip script").count() == 0
+
+
+def test_hostile_text_is_shown_as_text_everywhere(page):
+    page.open("#/latents?sort=id", view="latents")
+    assert HOSTILE in page.page.locator(".provenance").text_content()
+    assert HOSTILE in page.page.locator(".row.item", has_text="5").nth(0).locator("xpath=..").text_content()
+    page.open("#/latent/5", view="latent")
+    assert HOSTILE in page.page.locator(".latent-head").text_content()
+    page.page.wait_for_timeout(200)
+    assert page.page.locator("img[src='x']").count() == 0
+
+
+def test_csv_holds_the_shown_rows_and_no_formula(page):
+    page.open("#/latents?q=square&sort=id", view="latents")
+    with page.page.expect_download() as event:
+        page.page.get_by_role("button", name="Download CSV").click()
+    text = event.value.path().read_text(encoding="utf-8")
+    assert text.splitlines()[0].startswith("latent,label,density")
+    assert len(text.splitlines()) == page.state["shown"] + 1
+
+
+def test_dark_light_and_wide(browser, folder):
+    for scheme, width in (("dark", 1920), ("light", 1280), ("light", 390)):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.set_offline(True)
+        page = Page(context, folder)
+        for hash, view in (("#/latents", "latents"), (f"#/latent/{PLANTED}", "latent")):
+            page.open(hash, view)
+            page.page.wait_for_timeout(100)
+            assert page.page.evaluate("document.documentElement.scrollWidth") <= width, (scheme, width, view)
+        assert page.problems == []
+        context.close()
+
+
+def test_a_newer_schema_is_refused_with_a_message(browser, folder, tmp_path):
+    copy = tmp_path / "newer"
+    shutil.copytree(folder, copy)
+    path = copy / "data" / "manifest.js"
+    manifest = wire.unscript(path.read_text(encoding="utf-8"))
+    path.write_text(wire.script("manifest", {**manifest, "schema": "2.0"}), encoding="utf-8")
+    page = Page(browser.new_context(), copy).open(view="error")
+    assert "schema 2.0" in page.page.locator("#app").inner_text()
+    assert json.loads(json.dumps(page.problems)) == []
