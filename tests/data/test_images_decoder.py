@@ -1,6 +1,7 @@
 """Odd image files, made here: each must come out as the picture it shows, or fail with an error that names it."""
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -180,11 +181,14 @@ def test_truncated_files_name_themselves(kind: str, kept: float) -> None:
 
 
 @pytest.mark.parametrize("factor", [1, 3])  # Pillow warns above its limit and raises above twice the limit
-def test_decompression_bomb(monkeypatch: pytest.MonkeyPatch, factor: int) -> None:
+@pytest.mark.parametrize("action", ["ignore", "error"])
+def test_decompression_bomb(monkeypatch: pytest.MonkeyPatch, factor: int, action: str) -> None:
     data = encoded(Image.new("1", (400, 400)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", (160_000 - 1) // factor)
-    with pytest.raises(BadInputError, match=r"bomb\.png: too large"):
-        decode(data, "bomb.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)  # type: ignore[arg-type]
+        with pytest.raises(BadInputError, match=r"bomb\.png: too large"):
+            decode(data, "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert decode(data, "bomb.png").size == (400, 400)
 
