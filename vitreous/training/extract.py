@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vitreous.errors import BadInputError, VitreousError
+from vitreous.errors import BadInputError
 from vitreous.training.shard import COLUMNS
 from vitreous.training.source import BAD, Chunk
 
@@ -30,12 +30,12 @@ def pixels_of(model: Any, chunk: Chunk) -> Tensor | None:
     images = [item.image for _, item in chunk.items]
     try:
         return model.preprocess(images) if images else None
-    except (*BAD, VitreousError):
+    except BAD:
         parts = []
         for index, item in list(chunk.items):
             try:
                 parts.append(model.preprocess([item.image]))
-            except (*BAD, VitreousError) as error:
+            except BAD as error:
                 chunk.skip(index, error)
         return torch.cat(parts) if parts else None
 

@@ -9,9 +9,9 @@ from typing import Any
 from PIL import Image
 
 from vitreous.data.item import Item
-from vitreous.errors import BadInputError
+from vitreous.errors import BadInputError, VitreousError
 
-BAD = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what broken images raise in Pillow
+BAD = (VitreousError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what broken images raise
 
 
 @dataclass
@@ -43,28 +43,34 @@ def as_item(thing: Any, index: int) -> Item:
 
 
 class Source:
-    """Items by position, from a sequence (any order) or a plain iterable (forwards only)."""
+    """Items by position, from a sequence (any order) or an iterable (forwards only).
+
+    An item that cannot be read is skipped where that is possible: in sequences, and in the streams of
+    `vitreous.data`, which convert one row after another. An error in a plain generator ends it, so it is raised.
+    """
 
     def __init__(self, items: Sequence[Any] | Iterable[Any], limit: int | None = None) -> None:
-        self.sequence: Any = items if hasattr(items, "__len__") and hasattr(items, "__getitem__") else None
-        self.length = len(self.sequence) if self.sequence is not None else None
+        self.items: Any = items
+        self.is_sequence = hasattr(items, "__len__") and hasattr(items, "__getitem__")
+        self.length = len(self.items) if self.is_sequence else None
         if limit is not None:
             self.length = limit if self.length is None else min(limit, self.length)
-        self._iterator, self._next = (None if self.sequence is not None else iter(items)), 0
+        by_row = hasattr(items, "rows") and hasattr(items, "convert")
+        self._convert = self.items.convert if by_row else lambda thing, index: thing
+        self._rows = None if self.is_sequence else self.items.rows() if by_row else iter(self.items)
+        self._next = 0
 
     def read(self, first: int, stop: int) -> Chunk:
         """Items ``first .. stop - 1``; fewer at the end of the data."""
         chunk = Chunk(first)
         stop = stop if self.length is None else min(stop, self.length)
-        if self._iterator is not None:
-            self._forward(first)
-        for index in range(first, stop):
+        rows = None if self._rows is None else self._forward(first, stop)
+        for index in range(first, stop if rows is None else first + len(rows)):
             try:
-                item = as_item(self._get(index), index)
-            except StopIteration:
-                break
+                thing = self.items[index] if rows is None else self._convert(rows[index - first], index)
+                item = as_item(thing, index)
             except BAD as error:
-                chunk.ids.append(_name(error) or f"item {index}")
+                chunk.ids.append(self._id(index))
                 chunk.labels.append(None)
                 chunk.skip(index, error)
                 continue
@@ -73,17 +79,16 @@ class Source:
             chunk.labels.append(item.label)
         return chunk
 
-    def _get(self, index: int) -> Any:
-        if self.sequence is not None:
-            return self.sequence[index]
-        self._next += 1
-        return next(self._iterator)  # type: ignore[arg-type]
-
-    def _forward(self, index: int) -> None:
-        if index < self._next:
+    def _forward(self, first: int, stop: int) -> list[Any]:
+        if first < self._next:
             raise BadInputError("these items can only be read once, in order; pass a sequence to re-read some of them")
-        for _ in islice(self._iterator, index - self._next):  # type: ignore[arg-type]
-            self._next += 1
+        rows = list(islice(self._rows, first - self._next, stop - self._next))  # type: ignore[arg-type]
+        self._next = stop
+        return rows
+
+    def _id(self, index: int) -> str:
+        """The id of an item that cannot be read, where the source knows it."""
+        return self.items.pick([index]).ids[0] if hasattr(self.items, "pick") else f"item {index}"
 
 
 def chunks(source: Source, first: int, stop: int, size: int, *, ahead: bool = True) -> Iterator[Chunk]:
@@ -101,7 +106,3 @@ def chunks(source: Source, first: int, stop: int, size: int, *, ahead: bool = Tr
             pending = following
         if pending is not None:
             yield pending.result()
-
-
-def _name(error: Exception) -> str:
-    return str(getattr(error, "filename", "") or "")

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from vitreous import __version__
 from vitreous.errors import BadInputError, VitreousError
 from vitreous.sae.activation import to_dict
 from vitreous.sae.coder import SparseCoder
@@ -97,10 +98,11 @@ def train(
             run.loop(start, log, asked, advance)
     finally:
         log.close()
-    if folder is not None:
-        for name, coder in named.items():
+    for name, coder in named.items():
+        coder.meta |= {"version": __version__, "training": run.identity["config"] | {"steps": run.steps}}
+        if folder is not None:
             coder.save(folder / name)
-    return Trained(named, steps, start, log.rows)
+    return Trained(named, run.steps, start, log.rows)
 
 
 class _Run:
@@ -130,23 +132,28 @@ class _Run:
 
     def loop(self, start: int, log: RunLog, asked: threading.Event, advance: Any) -> None:
         """All remaining steps."""
-        began, source = time.perf_counter(), iter(self.data)
-        for number in range(start, self.steps):
-            batch = next(source)
-            if number == 0:
+        began, source, done = time.perf_counter(), iter(self.data), start
+        while done < self.steps:
+            batch = next(source, None)
+            if batch is None:  # the data ended early: a stream with unreadable images
+                self.steps = done
+                break
+            if done == 0:
                 for it in self.trainees.values():
                     prepare(it, batch, self.config)
-            results = {name: step(it, batch, number, self.steps, self.config) for name, it in self.trainees.items()}
-            self._stop_if_diverged(number, results)
-            done = number + 1
+            results = {name: step(it, batch, done, self.steps, self.config) for name, it in self.trainees.items()}
+            self._stop_if_diverged(done, results)
+            done += 1
             if done % self.config.log_every == 0 or done == self.steps:
                 seconds = round(time.perf_counter() - began, 3)
                 log.add({name: self._row(name, done, loss, seconds) for name, loss in results.items()})
             advance(1, f"fvu {next(iter(results.values())).reconstruction.item():.3f}")
-            if done % self.config.checkpoint_every == 0 or done == self.steps or asked.is_set():
+            if asked.is_set() or (done % self.config.checkpoint_every == 0 and done < self.steps):
                 self.checkpoint(done)
             if asked.is_set():
                 raise SystemExit(0)
+        if done > start:
+            self.checkpoint(done)
 
     def checkpoint(self, done: int) -> None:
         """Save everything that a continuation needs."""
