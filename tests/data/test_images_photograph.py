@@ -77,6 +77,8 @@ def test_a_limit_spreads_evenly() -> None:
     assert len(few) == len(set(few)) == 50
     places = [full.index(name) for name in few]
     assert max(np.diff(places)) - min(np.diff(places)) <= 1
+    assert places[0] == 0
+    assert places[-1] >= len(full) - len(full) / 50 - 1
     counts = {name.split("@")[0] for name in tiles(limit=3).ids}
     assert len(counts) == 9
     assert len(tiles(limit=3)) == 27
