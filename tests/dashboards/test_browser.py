@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vitreous.dashboards import collect, render, wire
+from vitreous.dashboards.record import Region
 
 from .fake import PLANTED, factors, world
 
@@ -31,8 +32,16 @@ def made():
 @pytest.fixture(scope="module")
 def folder(made, tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "dash board"  # a space on purpose
+    mask = {item.id: np.kron(m, np.ones((8, 8))) > 0 for item, m in zip(made.items, made.masks, strict=True)}
     record = collect(
-        made.coder, made.store, made.items, factors=factors(made), top=6, per_group=4, names={PLANTED: "planted thing"}
+        made.coder,
+        made.store,
+        made.items,
+        factors=factors(made),
+        regions=lambda name: [Region(f"{HOSTILE} square", mask[name])],
+        top=6,
+        per_group=4,
+        names={PLANTED: "planted thing"},
     )
     pictures = tuple(dataclasses.replace(p, caption=HOSTILE) if i % 2 else p for i, p in enumerate(record.pictures))
     pictures = (dataclasses.replace(pictures[0], id=HOSTILE, label=HOSTILE, licence=HOSTILE), *pictures[1:])
@@ -284,6 +293,34 @@ def test_hostile_text_is_shown_as_text_everywhere(page):
     assert HOSTILE in page.page.locator(".latent-head").text_content()
     page.page.wait_for_timeout(200)
     assert page.page.locator("img[src='x']").count() == 0
+
+
+def first_explorable(folder, made):
+    """The pictures that can be explored, and the true mask of the first one."""
+    pictures = wire.unscript((folder / "data" / "pictures_0000.js").read_text(encoding="utf-8"))["pictures"]
+    explore = wire.unscript((folder / "data" / "manifest.js").read_text(encoding="utf-8"))["explore"]["pictures"]
+    name = pictures[explore[0]]["id"]
+    return explore, made.masks[0 if name == HOSTILE else made.store.image_ids.index(name)]
+
+
+def test_image_view_ranks_the_planted_latent_first_on_its_region(page, folder, made):
+    explore, mask = first_explorable(folder, made)
+    page.open("#/images", view="images")
+    page.page.locator(".regions button").first.click()
+    page.until(page.page.locator(".ranking a b").first.inner_text, str(PLANTED))
+    page.page.get_by_role("button", name="Pick its patches").click()
+    page.until(lambda: page.state["cells"], np.flatnonzero(mask).tolist())
+    page.page.keyboard.press("j")
+    page.until(lambda: page.state["image"], explore[1])
+
+
+def test_picking_patches_by_hand(page):
+    page.open("#/images", view="images")
+    box = page.page.locator(".canvas").bounding_box()
+    page.page.mouse.click(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.1)
+    page.until(lambda: page.state["cells"], [1])
+    page.page.get_by_role("button", name="CLS").click()
+    page.until(lambda: page.state["cells"], [1, 20])
 
 
 def test_csv_holds_the_shown_rows_and_no_formula(page):

@@ -152,6 +152,17 @@ def test_only_chosen_images_are_opened_and_their_provenance_is_kept():
     assert picture.image.size == made.items[0].image.size
 
 
+def test_complete_codes_of_explorable_images_equal_the_coder(made):
+    record = collect(made.coder, made.store, made.items, top=6, per_group=2, explore=7, batch=9)
+    z, codes = cells(made), record.codes
+    assert len(codes.picture) == 7
+    for i, picture in enumerate(codes.picture):
+        part = slice(codes.start[i], codes.start[i + 1])
+        plane = np.zeros(z.shape[1:])
+        plane[codes.cell[part], codes.latent[part]] = codes.value[part]
+        np.testing.assert_allclose(plane, z[image_of(made, record, picture)], rtol=1e-6)
+
+
 def test_lazy_sources_open_only_what_is_shown_and_survive_a_bad_image(made):
     opened = []
 

@@ -19,8 +19,8 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\u2028\u202e\"'"
 
 def schema_of(name: str) -> Draft202012Validator:
     schema = json.loads(resources.files("vitreous.dashboards").joinpath("dashboard.schema.json").read_text())
-    kind = {"manifest": "manifest", "table": "table"}.get(
-        name, "pictures" if name.startswith("pictures") else "latents"
+    kind = {"manifest": "manifest", "table": "table", "pictures": "pictures", "i": "codes"}.get(
+        name.split("_")[0], "latents"
     )
     return Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": schema["$defs"]})
 
@@ -44,7 +44,7 @@ def out(record, tmp_path_factory):
 
 def test_every_data_file_is_json_in_a_call_and_fits_the_schema(out):
     names = sorted(p.stem for p in (out / "data").iterdir())
-    assert names == ["f_0000", "f_0001", "manifest", "pictures_0000", "table"]
+    assert names == ["f_0000", "f_0001", "i_0000", "i_0001", "i_0002", "manifest", "pictures_0000", "table"]
     for name in names:
         schema_of(name).validate(read(out, name))
 
@@ -85,6 +85,28 @@ def test_numbers_survive_the_round_trip(record, out):
         )
     assert [p["id"] for p in pictures] == [p.id for p in record.pictures]
     assert pictures[0]["licence"] == "CC0-1.0"
+
+
+def test_codes_survive_the_round_trip(record, out):
+    info = read(out, "manifest")["explore"]
+    assert info["pictures"] == record.codes.picture.tolist()
+    images = [image for name in info["shards"] for image in read(out, name)["images"]]
+    for i, image in enumerate(images):
+        part = slice(record.codes.start[i], record.codes.start[i + 1])
+        assert np.array_equal(wire.unarray(image["cell"]), record.codes.cell[part])
+        assert np.array_equal(wire.unarray(image["latent"]), record.codes.latent[part])
+        value = wire.unarray(image["value"]) / 65535 * image["scale"]
+        np.testing.assert_allclose(value, record.codes.value[part], atol=image["scale"] / 65535)
+
+
+def test_region_runs_and_patch_cover():
+    mask = np.random.default_rng(0).random((12, 15)) < 0.4
+    for m in (mask, ~mask, np.zeros((12, 15), bool), np.ones((12, 15), bool)):
+        packed = wire.region("x", m, (4, 5))
+        flat = np.repeat(np.arange(len(packed["runs"])) % 2 == 1, packed["runs"])
+        assert np.array_equal(flat.reshape(12, 15), m)
+        cover = m.reshape(4, 3, 5, 3).mean((1, 3)).ravel()
+        np.testing.assert_allclose(wire.unarray(packed["cover"]) / 255, cover, atol=1 / 255)
 
 
 @pytest.mark.parametrize("n_cells", [20, 256, 257, 1369])

@@ -14,10 +14,11 @@ from jaxtyping import Bool
 from PIL import Image
 
 from vitreous.dashboards import enrichment, example
+from vitreous.dashboards.explore import Explore
 from vitreous.dashboards.header import header_of
 from vitreous.dashboards.neighbour import decoder_neighbours, encoder_neighbours
 from vitreous.dashboards.picture import pictures_of
-from vitreous.dashboards.record import Record
+from vitreous.dashboards.record import Record, Region
 from vitreous.dashboards.source import batches, rows_of
 from vitreous.dashboards.tally import Tally
 from vitreous.data.item import Item
@@ -37,6 +38,8 @@ def collect(
     top: int = 18,
     per_group: int = 8,
     neighbours: int = 8,
+    explore: int = 160,
+    regions: Callable[[str], Sequence[Region]] | None = None,
     thumbnail: int = 128,
     batch: int = 64,
     seed: int = 0,
@@ -63,6 +66,9 @@ def collect(
         top: top images per latent.
         per_group: examples in each other group (quantiles, uniform sample, near misses, silent images).
         neighbours: nearest latents to list.
+        explore: images of which all active latents are kept, for the image view; those that stand most often among the
+            top images are taken.
+        regions: from an image's id to what is known to be where in it, for overlays and IoU.
         thumbnail: longest side of the stored pictures in pixels; smaller images are kept as they are.
         batch: images encoded at a time.
         seed: of the uniform sample and of the silent images.
@@ -92,10 +98,11 @@ def collect(
     if hasattr(coder, "W_dec"):
         near = [decoder_neighbours(coder.W_dec, neighbours), encoder_neighbours(coder.W_enc, neighbours)]
     chosen = example.choose(tally, near[0].index if near else None, per_group, seed)
-    heat = example.Heat(chosen, tally.n_latents)
+    heat, codes = example.Heat(chosen, tally.n_latents), Explore(chosen[0], explore)
     wanted = np.flatnonzero(np.isin(rows.images, heat.images))
     for done, part in enumerate(batches(coder, store, point, rows, n_images=batch, only=wanted)):
         heat.add(part)
+        codes.add(part)
         report("heatmaps", min((done + 1) * batch, len(wanted)), len(wanted))
 
     groups, used = example.groups(chosen, heat)
@@ -104,7 +111,7 @@ def collect(
         header=header_of(coder, store, point, rows, tally, header or {}),
         grid=rows.grid,
         extra=rows.extra,
-        pictures=pictures_of(store.image_ids, used, images, labels, view, thumbnail, report),
+        pictures=pictures_of(store.image_ids, used, images, labels, view, regions, thumbnail, report),
         columns=(*tally.columns(near), *(c for t in tables for c in enrichment.columns(t))),
         groups=groups,
         histogram=tally.histogram_record(),
@@ -112,6 +119,7 @@ def collect(
         enrichments=tables,
         neighbours=tuple(near),
         labels=dict(names or {}),
+        codes=codes.record(used),
     )
 
 

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 from PIL import Image
 
-from vitreous.dashboards.record import Picture
+from vitreous.dashboards.record import Picture, Region
 from vitreous.data.item import Item
 from vitreous.data.source import Items, Source, Stream, read_all
 
@@ -17,6 +17,7 @@ def pictures_of(
     images: Source | Mapping[str, Item] | None,
     labels: Sequence[str | None] | None,
     view: Callable[[Image.Image], Image.Image] | None,
+    regions: Callable[[str], Sequence[Region]] | None,
     side: int,
     report: Callable[[str, int, int], None],
 ) -> tuple[Picture, ...]:
@@ -36,6 +37,7 @@ def pictures_of(
             caption=item.caption,
             source=item.source,
             licence=item.licence,
+            regions=tuple(regions(item.id)) if regions else (),
         )
         done += 1
         report("pictures", done, len(used))

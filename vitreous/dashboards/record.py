@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 
 from vitreous.errors import BadInputError
@@ -121,8 +121,21 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
+class Region:
+    """Something that is known to be in a picture.
+
+    Attributes:
+        name: what it is, e.g. "large red ring".
+        mask: its pixels, at any resolution with the picture's aspect ratio.
+    """
+
+    name: str
+    mask: Bool[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True)
 class Picture:
-    """An image as the model saw it (None: only its heatmaps are shown), with its provenance."""
+    """An image as the model saw it (None: only its heatmaps are shown), with its provenance and ground truth."""
 
     id: str
     image: Image.Image | None = None
@@ -130,6 +143,18 @@ class Picture:
     caption: str | None = None
     source: str = ""
     licence: str = ""
+    regions: tuple[Region, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageCodes:
+    """All active latents of some pictures, sparse: picture `picture[i]` owns entries `start[i]:start[i + 1]`."""
+
+    picture: Int[np.ndarray, "pictures"]
+    start: Int[np.ndarray, "pictures_plus_one"]
+    cell: Int[np.ndarray, "entries"]
+    latent: Int[np.ndarray, "entries"]
+    value: Float[np.ndarray, "entries"]
 
 
 @dataclass(frozen=True)
@@ -148,6 +173,7 @@ class Record:
         enrichments: class and factor tables.
         neighbours: nearest latents, one entry per measure.
         labels: names given to latents by a person or a method, by latent.
+        codes: complete codes of some pictures, for the image view.
     """
 
     header: Mapping[str, str | int | float]
@@ -161,6 +187,7 @@ class Record:
     enrichments: tuple[Enrichment, ...] = ()
     neighbours: tuple[Neighbours, ...] = ()
     labels: Mapping[int, str] = field(default_factory=dict)
+    codes: ImageCodes | None = None
 
     def __post_init__(self) -> None:
         sizes = {f"column {c.name}": len(c.values) for c in self.columns}

@@ -5,6 +5,7 @@ index.html  app.js  app.css
 data/manifest.js      schema version, provenance, columns, groups, shard map
 data/table.js         every column of every latent, top pictures and small histograms
 data/pictures_0000.js what is known of 4,096 pictures each
+data/i_0000.js        all active latents of 16 images each, for the image view
 data/f_0000.js        everything else of 256 latents each, loaded when one of them is looked at
 img/<hash>.webp       every picture once
 ```
@@ -23,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from vitreous.dashboards import wire
+from vitreous.dashboards.codes import code_shards, explore_info
 from vitreous.dashboards.enrichment import best, f1, lift, lift_lower
 from vitreous.dashboards.record import Group, Picture, Record
 from vitreous.errors import BadInputError, StoreError
@@ -68,13 +70,14 @@ def payloads(record: Record, files: list[str | None]) -> list[tuple[str, Any]]:
     """All data files as (name, JSON value), the manifest first."""
     n, shards = record.n_latents, range(0, record.n_latents, SHARD)
     table = [_shard(record, start, min(start + SHARD, n)) for start in shards]
-    known = [_picture(p, f) for p, f in zip(record.pictures, files, strict=True)]
+    known = [_picture(p, f, record.grid) for p, f in zip(record.pictures, files, strict=True)]
     pictures = [known[a : a + PICTURE_SHARD] for a in range(0, len(known), PICTURE_SHARD)]
     return [
         ("manifest", _manifest(record, len(table), len(pictures))),
         ("table", _table(record)),
         *((f"pictures_{i:04d}", {"pictures": part}) for i, part in enumerate(pictures)),
         *((f"f_{i:04d}", part) for i, part in enumerate(table)),
+        *((f"i_{i:04d}", part) for i, part in enumerate(code_shards(record))),
     ]
 
 
@@ -113,11 +116,13 @@ def webp(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _picture(picture: Picture, file: str | None) -> dict[str, Any]:
+def _picture(picture: Picture, file: str | None, grid: tuple[int, int]) -> dict[str, Any]:
     facts = {"id": picture.id, "file": file, "label": picture.label, "caption": picture.caption,
              "source": picture.source, "licence": picture.licence}  # fmt: skip
     if picture.image is not None:
         facts["size"] = list(picture.image.size)
+    if picture.regions:
+        facts["regions"] = [wire.region(r.name, r.mask, grid) for r in picture.regions]
     return {k: v for k, v in facts.items() if v not in (None, "")}
 
 
@@ -145,6 +150,7 @@ def _manifest(record: Record, n_shards: int, n_picture_shards: int) -> dict[str,
              "present": [int(v) for v in t.present]} for t in record.enrichments
         ],
         "neighbours": [{"name": m.name, "title": m.title, "about": m.about} for m in record.neighbours],
+        "explore": explore_info(record),
         "shard_size": SHARD,
         "shards": [f"f_{i:04d}" for i in range(n_shards)],
         "n_pictures": len(record.pictures),

@@ -69,6 +69,24 @@ def unheat(text: str, n_cells: int) -> np.ndarray:
     return plane
 
 
+def region(name: str, mask: np.ndarray, grid: tuple[int, int]) -> dict[str, Any]:
+    """A named mask: run lengths over its pixels (row-major, starting with zeros) and its share of every patch.
+
+    >>> region("a", np.array([[False, True], [False, True]]), (1, 2))["runs"]
+    [1, 1, 1, 1]
+    """
+    flat = mask.ravel()
+    changes = np.flatnonzero(flat != np.concatenate([[False], flat[:-1]]))
+    runs = np.diff(np.concatenate([[0], changes, [flat.size]]))
+    height, width = mask.shape
+    row = np.arange(height) * grid[0] // height
+    col = np.arange(width) * grid[1] // width
+    cell = row[:, None] * grid[1] + col[None]
+    n = grid[0] * grid[1]
+    cover = np.bincount(cell.ravel(), flat, n) / np.maximum(np.bincount(cell.ravel(), minlength=n), 1)
+    return {"name": name, "size": [height, width], "runs": runs.tolist(), "cover": array(np.rint(cover * 255), "u1")}
+
+
 def script(name: str, payload: Any) -> str:
     """A data file: JSON inside a call, which is how a page opened from disk can load it.
 

@@ -15,13 +15,19 @@ export interface Manifest {
   groups: { name: string; title: string; about: string; bands: string[] }[];
   enrichments: EnrichmentInfo[];
   neighbours: { name: string; title: string; about: string }[];
+  explore?: { pictures: number[]; shard_size: number; shards: string[] } | null;
   shard_size: number; shards: string[];
   n_pictures: number; picture_shard_size: number; picture_shards: string[];
 }
 export interface Picture {
   id: string; file?: string; data?: string; size?: [number, number];
   label?: string; caption?: string; source?: string; licence?: string;
+  regions?: RegionInfo[];
 }
+export interface RegionInfo { name: string; size: [number, number]; runs: number[]; cover: Packed }
+/** All active latents of one picture: entry i says that latent[i] has value[i] at cell[i]. */
+export interface Codes { cell: Numbers; latent: Numbers; value: Float32Array }
+interface CodeShard { start: number; images: { scale: number; cell: Packed; latent: Packed; value: Packed }[] }
 interface Table { columns: Record<string, Packed>; labels: Record<string, string>; strip?: Packed; spark?: Packed }
 interface Shard {
   start: number;
@@ -143,6 +149,18 @@ export class Source {
       then();
     });
     return null;
+  }
+
+  explorable(picture: number): boolean { return this.manifest.explore?.pictures.includes(picture) ?? false; }
+
+  async codes(picture: number): Promise<Codes | null> {
+    const explore = this.manifest.explore;
+    const place = explore?.pictures.indexOf(picture) ?? -1;
+    if (!explore || place < 0) return null;
+    const shard = await load<CodeShard>(explore.shards[Math.floor(place / explore.shard_size)]!);
+    const found = shard.images[place - shard.start]!;
+    const value = Float32Array.from(unpack(found.value), (v) => (v / 65535) * found.scale);
+    return { cell: unpack(found.cell), latent: unpack(found.latent), value };
   }
 
   private shardName(latent: number): string { return this.manifest.shards[Math.floor(latent / this.manifest.shard_size)]!; }

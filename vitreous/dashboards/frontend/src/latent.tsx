@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { ActivationHistogram, Meter, PositionMap } from "./chart";
 import { MAPS } from "./colour";
-import type { EnrichmentInfo, Latent, Source } from "./data";
+import type { EnrichmentInfo, Example, Latent, Source } from "./data";
 import { count, number, ratio, share, value } from "./format";
 import { go, MODES, type State } from "./state";
 import { Thumb, Tile, useRedraw } from "./tile";
@@ -83,23 +83,27 @@ function Controls({ state }: { state: State }) {
           onInput={(e) => go({ opacity: Number(e.currentTarget.value) })} />
         <span class="num">{state.opacity} %</span>
       </label>
-      <label title="Compare patches within one image, or images with each other">Scale
-        <select value={state.scale} onChange={(e) => go({ scale: e.currentTarget.value as State["scale"] })}>
-          <option value="image">per image</option><option value="latent">per latent</option>
+      <label title="Scale of the colours: within one image, or over all images of the latent">
+        <select aria-label="Scale" value={state.scale} onChange={(e) => go({ scale: e.currentTarget.value as State["scale"] })}>
+          <option value="image">scale per image</option><option value="latent">scale per latent</option>
         </select>
       </label>
-      <label>Colours
-        <select value={state.map} onChange={(e) => go({ map: e.currentTarget.value })}>{MAPS.map((m) => <option key={m}>{m}</option>)}</select>
+      <label title="Colour map">
+        <select aria-label="Colours" value={state.map} onChange={(e) => go({ map: e.currentTarget.value })}>{MAPS.map((m) => <option key={m}>{m}</option>)}</select>
       </label>
       <label class="check"><input type="checkbox" checked={state.smooth} onChange={(e) => go({ smooth: e.currentTarget.checked })} />Smooth</label>
     </div>
   );
 }
 
+function openImage(example: Example): void {
+  go({ view: "images", image: example.picture, cells: [], region: -1 }, true);
+}
+
 function Examples({ source, state, latent }: { source: Source; state: State; latent: Latent }) {
   const top = latent.groups[0]?.[0]?.peak ?? 0;
   const tiles = (examples: Latent["groups"][number]) => (
-    <div class="tiles">{examples.map((e, i) => <Tile key={`${latent.id}.${i}`} source={source} example={e} look={state} top={top} />)}</div>
+    <div class="tiles">{examples.map((e, i) => <Tile key={`${latent.id}.${i}`} source={source} example={e} look={state} top={top} onOpen={source.explorable(e.picture) ? openImage : undefined} />)}</div>
   );
   return (
     <>

@@ -4,10 +4,11 @@ import { render } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import "./app.css";
 import { Source } from "./data";
+import { ImagePage } from "./images";
 import { LatentPage } from "./latent";
 import { select } from "./order";
 import { Overview } from "./overview";
-import { go, listen, MODES, state, write, type State } from "./state";
+import { go, listen, MODES, state, write, type State, type View } from "./state";
 import { useRedraw } from "./tile";
 import { hideTip } from "./tip";
 
@@ -15,6 +16,12 @@ const KEYS: [string, string][] = [
   ["/", "search"], ["j k", "next, previous"], ["Enter", "open the marked latent"], ["Esc", "back to the table"],
   ["r", "a latent at random"], ["m", "heat, mask, crop, plain"], ["[ ]", "overlay fainter, stronger"], ["t", "light or dark"], ["?", "this list"],
 ];
+
+const VIEWS: [View, string][] = [["latents", "Latents"], ["latent", "Latent"], ["images", "Image"], ["map", "Map"], ["compare", "Compare"]];
+function available(source: Source, view: View): boolean {
+  return view === "images" ? !!source.manifest.explore : view === "latents" || view === "latent";
+}
+const TITLES: Partial<Record<View, string>> = { images: "Image", map: "Map", compare: "Compare" };
 
 function Logo() {
   return (
@@ -35,10 +42,10 @@ function App({ source }: { source: Source }) {
   const [help, setHelp] = useState(false);
   const search = useRef<HTMLInputElement>(null);
   useEffect(() => setCursor(-1), [shown]);
-  useKeys({ shown, cursor, setCursor, setHelp, search });
+  useKeys({ source, shown, cursor, setCursor, setHelp, search });
   useLayoutEffect(() => {
     hideTip();
-    document.title = now.view === "latent" ? `Latent ${now.latent} · vitreous` : `${source.manifest.header["hook point"] ?? "latents"} · vitreous`;
+    document.title = now.view === "latent" ? `Latent ${now.latent} · vitreous` : TITLES[now.view] ? `${TITLES[now.view]} · vitreous` : `${source.manifest.header["hook point"] ?? "latents"} · vitreous`;
     document.documentElement.dataset.ready = now.view;
   });
   return (
@@ -47,7 +54,9 @@ function App({ source }: { source: Source }) {
         <a class="brand" href="#/latents" onClick={(e) => { e.preventDefault(); go({ view: "latents" }, true); }}><Logo />vitreous</a>
         <nav aria-label="views">
           <a class={now.view === "latents" ? "on" : ""} href={write({ ...now, view: "latents" })} onClick={(e) => { e.preventDefault(); go({ view: "latents" }, true); }}>Latents</a>
-          <a class={now.view === "latent" ? "on" : ""} href={write({ ...now, view: "latent" })} onClick={(e) => { e.preventDefault(); go({ view: "latent" }, true); }}>Latent</a>
+          {VIEWS.filter(([view]) => view !== "latents" && available(source, view)).map(([view, title]) => (
+            <a key={view} class={now.view === view ? "on" : ""} href={write({ ...now, view })} onClick={(e) => { e.preventDefault(); go({ view }, true); }}>{title}</a>
+          ))}
         </nav>
         <input ref={search} class="search" type="search" placeholder="Search labels, classes, factors, #latent   /" aria-label="search latents" value={now.query}
           onInput={(e) => go({ query: e.currentTarget.value, view: "latents" }, now.view !== "latents")}
@@ -59,6 +68,7 @@ function App({ source }: { source: Source }) {
       <Provenance header={source.manifest.header} />
       <main>
         {now.view === "latents" ? <Overview source={source} state={now} shown={shown} labels={labels} cursor={cursor} onCursor={setCursor} />
+          : now.view === "images" ? <ImagePage source={source} state={now} labels={labels} />
           : <LatentPage source={source} state={now} shown={shown} labels={labels} />}
       </main>
       {help && <Help onClose={() => setHelp(false)} />}
@@ -102,8 +112,13 @@ function storedTheme(): void {
   } catch { /* storage can be off */ }
 }
 
+function stepImage(source: Source, now: State, by: number): void {
+  const all = source.manifest.explore?.pictures ?? [];
+  if (all.length) go({ image: all[(Math.max(0, all.indexOf(now.image)) + by + all.length) % all.length]!, cells: [], region: -1 }, true);
+}
+
 interface Keys {
-  shown: Int32Array; cursor: number; setCursor: (at: number) => void; setHelp: (on: boolean) => void;
+  source: Source; shown: Int32Array; cursor: number; setCursor: (at: number) => void; setHelp: (on: boolean) => void;
   search: { current: HTMLInputElement | null };
 }
 
@@ -121,9 +136,10 @@ function useKeys(keys: Keys): void {
   }, []);
 }
 
-function press1(key: string, { shown, cursor, setCursor, setHelp, search }: Keys, now: State, target: HTMLElement): boolean {
+function press1(key: string, { source, shown, cursor, setCursor, setHelp, search }: Keys, now: State, target: HTMLElement): boolean {
   const table = now.view === "latents";
   const move = (by: number) => {
+    if (now.view === "images") return stepImage(source, now, by);
     if (!shown.length) return;
     if (table) setCursor(Math.max(0, Math.min(shown.length - 1, cursor + by)));
     else go({ latent: shown[(Math.max(0, shown.indexOf(now.latent)) + by + shown.length) % shown.length]! }, true);

@@ -1,6 +1,7 @@
 // What the page shows lives in the URL's hash, so that a link or the back button brings it back.
 
-export type View = "latents" | "latent";
+export type View = "latents" | "latent" | "images" | "map" | "compare";
+export type Rank = "sum" | "rare" | "iou";
 export type Mode = "heat" | "mask" | "crop" | "plain";
 
 export interface State {
@@ -15,11 +16,16 @@ export interface State {
   scale: "image" | "latent";
   smooth: boolean;
   map: string;
+  image: number;
+  cells: number[]; // patches picked in the image view
+  rank: Rank;
+  region: number; // ground truth shown in the image view, -1 for none
 }
 
 export const START: State = {
   view: "latents", latent: 0, sort: "", query: "", ranges: {}, picks: {},
   mode: "heat", opacity: 75, scale: "image", smooth: false, map: "viridis",
+  image: -1, cells: [], rank: "sum", region: -1,
 };
 export const MODES: [Mode, string, string][] = [
   ["heat", "Heat", "Activation drawn over the image"],
@@ -28,15 +34,16 @@ export const MODES: [Mode, string, string][] = [
   ["plain", "Plain", "The image alone"],
 ];
 
-const VIEWS: View[] = ["latents", "latent"];
+const VIEWS: View[] = ["latents", "latent", "images", "map", "compare"];
+const RANKS: Rank[] = ["sum", "rare", "iou"];
 
 export function read(hash: string): State {
   const [path = "", search = ""] = hash.replace(/^#\/?/, "").split("?");
   const [view, argument] = path.split("/");
   const query = new URLSearchParams(search);
-  const state: State = { ...START, ranges: {}, picks: {} };
+  const state: State = { ...START, ranges: {}, picks: {}, cells: [] };
   if (VIEWS.includes(view as View)) state.view = view as View;
-  if (argument !== undefined && /^\d+$/.test(argument)) state.latent = Number(argument);
+  if (argument !== undefined && /^\d+$/.test(argument)) state[state.view === "images" ? "image" : "latent"] = Number(argument);
   state.sort = query.get("sort") ?? START.sort;
   state.query = query.get("q") ?? "";
   const mode = query.get("mode");
@@ -46,6 +53,10 @@ export function read(hash: string): State {
   if (query.get("scale") === "latent") state.scale = "latent";
   state.smooth = query.get("smooth") === "1";
   state.map = query.get("map") ?? START.map;
+  const cells = query.get("cells");
+  if (cells && /^[\d.]+$/.test(cells)) state.cells = cells.split(".").map(Number);
+  if (RANKS.includes(query.get("rank") as Rank)) state.rank = query.get("rank") as Rank;
+  if (/^\d+$/.test(query.get("region") ?? "")) state.region = Number(query.get("region"));
   for (const [key, value] of query) {
     if (key.startsWith("f.")) {
       const [low, high] = value.split("..").map(Number);
@@ -66,7 +77,13 @@ export function write(state: State): string {
   if (state.scale !== START.scale) query.set("scale", state.scale);
   if (state.smooth) query.set("smooth", "1");
   if (state.map !== START.map) query.set("map", state.map);
-  const path = state.view === "latent" ? `latent/${state.latent}` : state.view;
+  if (state.view === "images") {
+    if (state.cells.length) query.set("cells", state.cells.join("."));
+    if (state.rank !== START.rank) query.set("rank", state.rank);
+    if (state.region >= 0) query.set("region", String(state.region));
+  }
+  const argument = { latent: state.latent, compare: state.latent, images: state.image, latents: -1, map: -1 }[state.view];
+  const path = argument >= 0 ? `${state.view}/${argument}` : state.view;
   const search = query.toString();
   return `#/${path}${search ? `?${search}` : ""}`;
 }

@@ -22,7 +22,7 @@ export function address(picture: Picture | null): string | undefined {
   return picture?.data ?? (picture?.file ? `img/${picture.file}` : undefined);
 }
 
-function paint(canvas: HTMLCanvasElement, level: Uint8Array, rows: number, cols: number, gain: number, look: Look): void {
+export function paint(canvas: HTMLCanvasElement, level: Uint8Array, rows: number, cols: number, gain: number, look: Look): void {
   canvas.width = cols;
   canvas.height = rows;
   const context = canvas.getContext("2d")!;
@@ -96,13 +96,13 @@ export const Tile = memo(function Tile({ source, example, look, top, caption = t
   const tell = (x: number, y: number, more: Lines = []) => showTip(x, y, picture?.id ?? "", [
     ["class", picture?.label ?? ""], ["caption", picture?.caption ?? ""],
     ["peak", number(example.peak)], ...extra.map(([n, x]) => [n, number(x)] as [string, string]), ...more,
-    ["source", picture?.source ?? ""], ["licence", picture ? picture.licence ?? "not stated" : ""],
+    ["", onOpen ? "click to explore this image" : ""], ["source", picture?.source ?? ""], ["licence", picture ? picture.licence ?? "not stated" : ""],
   ]);
 
   return (
     <figure class="tile">
       <button
-        class={`frame ${look.smooth ? "smooth" : ""} ${look.mode}`}
+        class={`frame ${look.smooth ? "smooth" : ""} ${look.mode} ${onOpen ? "opens" : ""}`}
         aria-label={`${name}, peak ${number(example.peak)}`}
         onMouseMove={hover} onMouseLeave={hideTip} onBlur={hideTip}
         onFocus={(e) => { const b = e.currentTarget.getBoundingClientRect(); if (e.currentTarget.matches(":focus-visible")) tell(b.left, b.bottom); }}
