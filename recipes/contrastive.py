@@ -47,6 +47,7 @@ def small_clip(tokenizer: PreTrainedTokenizerFast, image_size: int, patch_size: 
         projection_dim=128,
         text_config={
             "vocab_size": len(tokenizer),
+            "projection_dim": 128,
             "hidden_size": 128,
             "intermediate_size": 512,
             "num_hidden_layers": 4,
@@ -58,6 +59,7 @@ def small_clip(tokenizer: PreTrainedTokenizerFast, image_size: int, patch_size: 
             "eos_token_id": 3,
         },
         vision_config={
+            "projection_dim": 128,
             "hidden_size": 192,
             "intermediate_size": 768,
             "num_hidden_layers": 6,

@@ -1,6 +1,6 @@
 """Train `vitreous/scenes-clip`: a CLIP that sees and names procedurally drawn scenes.
 
-    python recipes/train_scenes_clip.py --out runs/scenes-clip            # about an hour and a half on 2 cores
+    python recipes/train_scenes_clip.py --out runs/scenes-clip            # about an hour on 2 cores
     python recipes/evaluate_scenes_clip.py vitreous/scenes-clip --card    # writes the model card
 
 Supervision is language only. Each step has CLIP's loss over captions, and the same loss over two closed sets of short
@@ -25,6 +25,7 @@ from vitreous.data.language import NUMBERS, captions
 from vitreous.data.scenes import ATTRIBUTES, Dice, Scene, draw
 
 SEED = 20261
+STEPS, BATCH = 1600, 128
 TEMPLATES = {
     "colour": ("a {} object", "a picture of a {} object", "there is a {} object"),
     "shape": ("a {}", "a picture of a {}", "there is a {}"),
@@ -97,8 +98,8 @@ class Batches(IterableDataset):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/scenes-clip"), help="checkpoints, log and the result")
-    parser.add_argument("--steps", type=int, default=1600)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--lr", type=float, default=1.2e-3)
     args = parser.parse_args()
     torch.manual_seed(SEED)

@@ -23,6 +23,7 @@ from vitreous.data.decoder import decode, to_rgb
 from vitreous.data.item import Item
 from vitreous.data.pack import SUFFIXES, Archive, Folder, file_items, pack_items
 from vitreous.data.photograph import PHOTOGRAPHS, photographs, tiles
+from vitreous.data.scenes import Scenes
 from vitreous.data.source import Items, Skipped, Stream, read_all
 from vitreous.errors import BadInputError, unknown
 
@@ -35,6 +36,7 @@ __all__ = [
     "as_items",
     "dataset_items",
     "decode",
+    "named_scenes",
     "open_items",
     "photographs",
     "read_all",
@@ -203,14 +205,25 @@ def _file(path: Path, split: str | None, options: dict[str, Any]) -> Items:
     return file_items([path])
 
 
-def _scenes(count: str | None, options: dict[str, Any]) -> Items:
-    from vitreous.data.scenes import Scenes
+def named_scenes(source: str) -> Scenes | None:
+    """The scenes, with their ground truth, that a name stands for; None when it names something else.
 
+    >>> named_scenes("scenes:20?seed=3"), named_scenes("photos/")
+    (Scenes(n=20, seed=3, size=64, n_objects=(1, 4)), None)
+    """
+    name, split, options = _parts(source)
+    return _drawn(split, options) if name == "scenes" else None
+
+
+def _scenes(count: str | None, options: dict[str, Any]) -> Items:
+    items = as_items(_drawn(count, options))
+    assert isinstance(items, Items)
+    return Items(f"scenes:{count}", items.numbers, items.read, items.identify)
+
+
+def _drawn(count: str | None, options: dict[str, Any]) -> Scenes:
     if count is None or not count.isdigit() or int(count) < 1:
         raise BadInputError("scenes need a number, as in 'scenes:2000' or 'scenes:2000?seed=1'")
     if isinstance(options.get("n_objects"), int):
         options["n_objects"] = (options["n_objects"],) * 2  # as many objects as that, from and to
-    scenes = _call("scenes", partial(Scenes, int(count)), options)
-    items = as_items(scenes)
-    assert isinstance(items, Items)
-    return Items(f"scenes:{count}", items.numbers, items.read, items.identify)
+    return _call("scenes", partial(Scenes, int(count)), options)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ class DivergedError(VitreousError, FloatingPointError):
     """The loss became NaN or infinite."""
 
 
+@runtime_checkable
 class StatefulBatches(Protocol):
     """What `train` iterates over: sized, and able to say and restore where it is."""
 

@@ -1,0 +1,70 @@
+"""Models, data and coders by name, as the commands take them."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vitreous.errors import BadInputError, UnsupportedError
+
+
+def hooked(name: str, kinds: tuple[str, ...] = (), revision: str | None = None) -> Any:
+    """The widest wrapper that fits a model: both towers of a dual encoder, else its vision, else its text tower.
+
+    Args:
+        name: embedded name, local folder or hub id.
+        kinds: demand these towers, e.g. ("vision",).
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        UnsupportedError: no family knows the architecture.
+        NetworkError: it must be downloaded and the hub cannot be reached.
+    """
+    from vitreous.hooked import HookedCLIP, HookedTextEncoder, HookedViT
+    from vitreous.hooked.loading import class_name, family_of, locate, read_config, supported
+
+    source = locate(name, revision)
+    native = class_name(read_config(source), source)
+    towers = {kind for kind in ("vision", "text") if family_of(native, kind)}
+    if not towers or not towers.issuperset(kinds):
+        wanted = " and ".join(kinds) or "any"
+        known = sorted({c for kind in (kinds or ("vision", "text")) for c in supported(kind)})
+        raise UnsupportedError(f"{name} is a {native}, which has no {wanted} tower that vitreous knows; known: {known}")
+    wrapper = HookedCLIP if len(towers) == 2 else HookedViT if "vision" in towers else HookedTextEncoder
+    return wrapper.from_pretrained(name, revision=revision)
+
+
+def vision(name: str, revision: str | None = None) -> Any:
+    """The vision encoder of a model."""
+    from vitreous.hooked import HookedViT
+
+    return HookedViT.from_pretrained(name, revision=revision)
+
+
+def coder(folder: str) -> Any:
+    """A sparse coder from its folder, or from the folder of a run that trained exactly one."""
+    from vitreous.sae import SparseCoder
+
+    path = Path(folder)
+    if not (path / "config.json").exists() and path.is_dir():
+        inside = sorted(p.parent for p in path.glob("*/coder.safetensors"))
+        if len(inside) == 1:
+            path = inside[0]
+        elif inside:
+            raise BadInputError(f"{folder} holds several coders: {', '.join(str(p) for p in inside)}; choose one")
+    return SparseCoder.load(path)
+
+
+def model_of(coder: Any, given: str | None) -> str:
+    """The model to run a coder on: the one asked for, or the one that it was trained on."""
+    name = given or coder.meta.get("model")
+    if not name:
+        raise BadInputError("the coder does not say which model it belongs to; pass --model")
+    return name
+
+
+def positive(text: str) -> int:
+    """Argument type: an integer of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive integer")
+    return value
