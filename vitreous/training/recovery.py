@@ -77,7 +77,14 @@ class FactorTable:
 
 
 def recover_factors(
-    model: Any, coder: Any, *, point: str | None = None, n_fit: int = 300, n_test: int = 300, batch_size: int = 64
+    model: Any,
+    coder: Any,
+    *,
+    point: str | None = None,
+    n_fit: int = 300,
+    n_test: int = 300,
+    batch_size: int = 64,
+    seed: int = 0,
 ) -> FactorTable:
     """Score a coder's latents, and three baselines of the same number of units, as detectors of scene factors.
 
@@ -92,6 +99,7 @@ def recover_factors(
         n_fit: scenes on which unit and threshold are chosen.
         n_test: scenes on which they are scored.
         batch_size: images per forward.
+        seed: of the random directions.
 
     Raises:
         BadInputError: the coder does not say its hook point and none is given, or the grid does not fit scenes.
@@ -108,7 +116,7 @@ def recover_factors(
     names = tuple(n for n, there in zip(factor_names(), occurs.tolist(), strict=True) if there)
     fit_truth, test_truth = fit_truth[:, occurs], test_truth[:, occurs]
     x, y = fit[point], test[point]
-    random = random_directions(x.shape[1], coder.n_latents, seed=0)
+    random = random_directions(x.shape[1], coder.n_latents, seed=seed)
     pca = pca_directions(x)
     units = {
         "sae": (_codes(coder, x), _codes(coder, y), False),
