@@ -17,6 +17,7 @@ import argparse
 import csv
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,11 +27,13 @@ import numpy as np
 import torch
 from contrastive import contrastive_loss, embed_images, embed_texts, export, fit, small_clip, word_tokenizer
 from PIL import Image, ImageEnhance
-from safetensors.torch import load_file
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
+from vitreous.hooked import HookedViT
+
 SEED = 20262
+STEPS, BATCH = 1500, 128
 SIDE = 64
 PACKS = {
     "clothing_cc0_96": "59945d1d92ddac73f51647860087362e93a6ffcf1ea79810485e4fbe0a63575e",
@@ -132,9 +135,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with the two packs")
     parser.add_argument("--out", type=Path, default=Path("runs/photos-clip"))
-    parser.add_argument("--init", type=Path, help="start the vision tower from this model (e.g. scenes-clip)")
+    scratch = "start the vision tower from random weights instead of those of vitreous/scenes-clip"
+    parser.add_argument("--scratch", action="store_true", help=scratch)
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--keep", type=int, default=32, help="patches kept in all but the last eighth of the steps")
     args = parser.parse_args()
@@ -144,9 +148,9 @@ def main() -> None:
     vocabulary = {w for t in (*TEMPLATES, *GREY, *classes) for w in t.split() if w != "{}"}
     tokenizer = word_tokenizer(vocabulary, 24)
     model = small_clip(tokenizer, image_size=SIDE)
-    if args.init:
-        tower = {k: v for k, v in load_file(args.init / "model.safetensors").items() if k.startswith("vision_model.")}
-        model.load_state_dict({k: v.float() for k, v in tower.items()}, strict=False)
+    if not args.scratch:
+        native = HookedViT.from_pretrained("vitreous/scenes-clip").native
+        model.vision_model.load_state_dict(native.vision_model.state_dict())
     print(f"{len(train)} photographs to train on, {len(test)} held out, {len(classes)} classes", flush=True)
 
     def loss(data: dict, step: int) -> tuple[torch.Tensor, dict[str, float]]:
@@ -175,10 +179,26 @@ def main() -> None:
         images = embed_images(model, pixels.float() / 127.5 - 1.0)
         guess = (images @ texts.T).argmax(1).tolist()
         right = [classes[g] == p.name for g, p in zip(guess, test, strict=True)]
-        print(f"step {step}: held-out top-1 {sum(right) / len(right):.4f} (all {len(right)} photographs)", flush=True)
+        curve = args.out / "curve.json"
+        rows = json.loads(curve.read_text()) if curve.exists() else []
+        rows.append({"step": step, "top1": round(sum(right) / len(right), 4)})
+        curve.write_text(json.dumps(rows))
+        print(f"step {step}: held-out top-1 {rows[-1]['top1']} of {len(right)} photographs", flush=True)
 
-    fit(model, batches, loss, steps=args.steps, out=args.out, lr=args.lr, weight_decay=0.2, report=report)
+    fit(
+        model,
+        batches,
+        loss,
+        steps=args.steps,
+        out=args.out,
+        lr=args.lr,
+        weight_decay=0.2,
+        save_every=150,
+        report=report,
+    )
     export(model.eval(), tokenizer, args.out / "model")
+    vocabulary_file = {"template": TEMPLATES[0], "classes": classes}
+    (args.out / "model" / "classes.json").write_text(json.dumps(vocabulary_file, indent=1) + "\n")
     print(f"wrote {args.out / 'model'}")
 
 
