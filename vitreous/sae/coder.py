@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -97,8 +97,8 @@ class SparseCoder(nn.Module):
     def decode(self, codes: Codes | Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch d_out"]:
         """The raw activation that codes (sparse or dense) stand for; affine in the codes."""
         if isinstance(codes, Codes):
-            batch = codes.values.shape[:-1]
-            rows = Codes(codes.values.flatten(0, -2), codes.indices.flatten(0, -2), codes.n_latents)
+            *batch, width = codes.values.shape
+            rows = Codes(codes.values.reshape(-1, width), codes.indices.reshape(-1, width), codes.n_latents)
             return self.denormalise(self.reconstruct(rows)).view(*batch, self.d_out)
         return self.denormalise(codes @ self.W_dec + self.b_dec)
 
@@ -174,13 +174,13 @@ class SparseCoder(nn.Module):
         return save_coder(self, folder)
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Self:
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "SparseCoder":
         """Read a coder that `save` wrote, bit for bit."""
         from vitreous.sae.disk import read_coder
 
         return read_coder(cls, folder).to(device)
 
-    def copy(self) -> Self:
+    def copy(self) -> "SparseCoder":
         """An independent copy."""
         return copy.deepcopy(self)
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -16,11 +16,6 @@ from torch import Tensor
 from vitreous.errors import FormatError, StoreError, VitreousError
 from vitreous.sae.activation import from_dict, to_dict
 from vitreous.sae.normalisation import Normalisation
-
-if TYPE_CHECKING:
-    from vitreous.sae.coder import SparseCoder
-
-C = TypeVar("C", bound="SparseCoder")
 
 CONFIG, WEIGHTS = "config.json", "coder.safetensors"
 FORMAT, FORMAT_VERSION = "vitreous-coder", 1
@@ -77,7 +72,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def save_coder(coder: "SparseCoder", folder: str | Path) -> Path:
+def save_coder(coder: Any, folder: str | Path) -> Path:
     """Write a coder; the configuration comes last and names the weights' hash, so a torn pair is noticed."""
     from vitreous import __version__
 
@@ -101,7 +96,7 @@ def save_coder(coder: "SparseCoder", folder: str | Path) -> Path:
     return folder
 
 
-def read_coder(cls: type[C], folder: str | Path) -> C:
+def read_coder(cls: type, folder: str | Path) -> Any:
     """Read a coder.
 
     Raises:
@@ -146,7 +141,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _fill(coder: "SparseCoder", tensors: dict[str, Tensor], folder: Path) -> None:
+def _fill(coder: Any, tensors: dict[str, Tensor], folder: Path) -> None:
     state = coder.state_dict()
     if set(tensors) != set(state):
         found, wanted = sorted(tensors), sorted(state)

@@ -67,8 +67,8 @@ def loss(
 
 
 def _scatter(x: Tensor) -> Tensor:
-    """Squared distance of all rows from their mean, detached; tiny instead of 0 for constant rows."""
-    return (x - x.mean(0)).square().sum().detach().clamp_min(torch.finfo(x.dtype).tiny)
+    """Squared distance of all rows from their mean, detached; 1e-12 instead of 0 for constant rows."""
+    return (x - x.mean(0)).square().sum().detach().clamp_min(1e-12)
 
 
 @torch.no_grad()

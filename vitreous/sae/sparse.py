@@ -23,7 +23,8 @@ def weighted_rows(
     """``out[i] = sum_j values[i, j] * table[indices[i, j]]``, without gradient bookkeeping."""
     if values.shape[1] == 0:
         return table.new_zeros(values.shape[0], table.shape[1])
-    return embedding_bag(indices, table.detach(), per_sample_weights=values.detach(), mode="sum")
+    weights = values.detach().contiguous()
+    return embedding_bag(indices.contiguous(), table.detach(), per_sample_weights=weights, mode="sum")
 
 
 def scatter_rows(
@@ -33,7 +34,7 @@ def scatter_rows(
 
     Pairs are sorted by latent first, so the sums run in one order and the result is the same on every run.
     """
-    flat = indices.flatten()
+    flat = indices.flatten().contiguous()
     order = flat.argsort(stable=True)
     offsets = torch.bincount(flat, minlength=n).cumsum(0)
     offsets = torch.cat([offsets.new_zeros(1), offsets[:-1]])
@@ -50,7 +51,7 @@ def row_products(
     offsets = torch.arange(0, b * k, k, device=indices.device)
     bag = torch.arange(b, device=indices.device).repeat_interleave(k)
     product = torch.ops.aten._embedding_bag_per_sample_weights_backward
-    return product(rows.contiguous(), table.detach(), indices.flatten(), offsets, bag, 0).view(b, k)
+    return product(rows.contiguous(), table.detach(), indices.flatten().contiguous(), offsets, bag, 0).view(b, k)
 
 
 class _ActiveProduct(Function):
