@@ -35,7 +35,7 @@ photographs with class names as text, to have a model of real pictures that need
 
 Clothing: photographs given by volunteers, alexeygrigorev/clothing-dataset-small, CC0 1.0. Caltech 101, F.-F. Li, M.
 Andreeto, M. Ranzato, P. Perona, CaltechDATA 2022, doi:10.22002/D1.20086, CC BY 4.0; images cropped and resized. The
-images are not part of this repository. Held out: {n_test:,} photographs (a tenth): the publishers' test split of clothing,
+images are not in this repository. Held out: {n_test:,} photographs (a tenth): the publishers' test split of clothing,
 and 3 in 10 (by hash of the file name) of Caltech's test list.
 
 ## Figures
