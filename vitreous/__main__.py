@@ -14,10 +14,10 @@ from vitreous.errors import BadInputError, VitreousError, unknown
 EPILOG = """\
 The steps of `vitreous quickstart`, one by one:
 
-  vitreous cache vitreous/scenes-clip --data scenes:1500 --point blocks.4.hook_resid_post --out store
-  vitreous train store --latents 1536 --k 16 --out run
+  vitreous cache vitreous/scenes-clip --data scenes:3000 --point blocks.4.hook_resid_post --out store
+  vitreous train store --latents 384 --k 20 --out run
   vitreous evaluate run/coder --data scenes:500
-  vitreous dashboard run/coder --store store --data scenes:1500 --out dashboard
+  vitreous dashboard run/coder --store store --data scenes:3000 --out dashboard
 
 Your own model or data: change the name. A name is an embedded model (vitreous/...), a folder in the transformers
 format, or a Hugging Face id (openai/clip-vit-base-patch32). Options can stand in a YAML file: --config FILE.

@@ -1,6 +1,6 @@
 """Store the activations of a model on images: one row per token, with where it came from.
 
-  vitreous cache vitreous/scenes-clip --data scenes:1500 --point blocks.4.hook_resid_post --out store
+  vitreous cache vitreous/scenes-clip --data scenes:3000 --point blocks.4.hook_resid_post --out store
   vitreous cache openai/clip-vit-base-patch32 --data photos/ --point blocks.9.hook_resid_post --tokens patch --out store
 
 Interrupted, the same command goes on where it stopped. Images that cannot be read are skipped and reported.

@@ -1,6 +1,6 @@
 """Make a feature dashboard: a static folder that opens in a browser by double click, with no network.
 
-  vitreous dashboard run/coder --store store --data scenes:1500 --out dashboard
+  vitreous dashboard run/coder --store store --data scenes:3000 --out dashboard
 
 On scenes, where the truth is known, latents are scored against every factor (colour=red, shape=ring, ...).
 """

@@ -31,15 +31,15 @@ class Plan:
 PLANS = {
     "scenes": Plan(
         "vitreous/scenes-clip",
-        "scenes:1500?seed=4242",
+        "scenes:3000?seed=4242",
         "scenes:400?seed=4243&n_objects=1",
         "blocks.4.hook_resid_post",
-        1536,
-        16,
+        384,
+        20,
         12,
     ),
     "photos": Plan(
-        "vitreous/photos-clip", "skimage-tiles", "skimage-tiles?size=96", "blocks.4.hook_resid_post", 1536, 16, 12
+        "vitreous/photos-clip", "skimage-tiles", "skimage-tiles?size=96", "blocks.4.hook_resid_post", 768, 16, 12
     ),
 }
 

@@ -1,6 +1,6 @@
 """Train a TopK sparse autoencoder on a store that `vitreous cache` made.
 
-  vitreous train store --latents 1536 --k 16 --out run
+  vitreous train store --latents 384 --k 20 --out run
   vitreous train store --point blocks.4.hook_resid_post --epochs 4 --wandb my-project --out run
 
 Killed at any moment, the same command continues from its last checkpoint and ends with the same weights.
