@@ -8,8 +8,9 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from vitreous.dashboards import collect, render, wire
+from vitreous.dashboards import collect, compare, render, render_single, wire
 from vitreous.dashboards.record import Region
 
 from .fake import PLANTED, factors, world
@@ -41,6 +42,7 @@ def folder(made, tmp_path_factory):
         regions=lambda name: [Region(f"{HOSTILE} square", mask[name])],
         top=6,
         per_group=4,
+        projection="pca",
         names={PLANTED: "planted thing"},
     )
     pictures = tuple(dataclasses.replace(p, caption=HOSTILE) if i % 2 else p for i, p in enumerate(record.pictures))
@@ -51,12 +53,12 @@ def folder(made, tmp_path_factory):
         dataclasses.replace(c, names=(HOSTILE, *c.names[1:])) if c.name == "factor" else c for c in record.columns
     )
     labels = {**record.labels, 5: HOSTILE}
-    render(
-        dataclasses.replace(
-            record, pictures=pictures, header=header, enrichments=tables, columns=columns, labels=labels
-        ),
-        out,
+    record = dataclasses.replace(
+        record, pictures=pictures, header=header, enrichments=tables, columns=columns, labels=labels
     )
+    twin = collect(made.coder, made.store, made.items, top=4, per_group=2, explore=0, projection=None)
+    directions = made.coder.W_dec
+    render(compare(record, twin, directions, directions.flip(0), "seed 1"), out)
     return out
 
 
@@ -91,9 +93,9 @@ class Page:
         return self
 
     def ready(self, view=None):
-        self.page.wait_for_selector(f"html[data-ready{f'={view}' if view else ''}]", state="attached", timeout=20000)
+        self.page.wait_for_selector(f"html[data-ready{f'={view}' if view else ''}]", state="attached", timeout=60000)
 
-    def until(self, read, expected, seconds=20):
+    def until(self, read, expected, seconds=60):
         """Wait for `read()` to equal what is expected; the page draws a moment after every event."""
         end = time.monotonic() + seconds
         while (found := read()) != expected and time.monotonic() < end:
@@ -321,6 +323,101 @@ def test_picking_patches_by_hand(page):
     page.until(lambda: page.state["cells"], [1])
     page.page.get_by_role("button", name="CLS").click()
     page.until(lambda: page.state["cells"], [1, 20])
+
+
+def test_labels_are_kept_exported_and_imported(page, tmp_path):
+    page.open("#/latent/8", view="latent")
+    page.page.keyboard.press("l")
+    page.page.keyboard.type("my „ring“ <b>")
+    page.page.keyboard.press("Enter")
+    page.open("#/latents?q=ring", view="latents")
+    page.until(page.ids, [8])
+    page.open("#/latents", view="latents")
+    with page.page.expect_download() as event:
+        page.page.get_by_role("button", name="Export labels").click()
+    rows = {row["latent"]: row for row in map(json.loads, event.value.path().read_text(encoding="utf-8").splitlines())}
+    assert rows[8]["label"] == "my „ring“ <b>"
+    assert rows[PLANTED]["label"] == "planted thing"
+    path = tmp_path / "labels.jsonl"
+    path.write_text('{"latent": 8, "label": "other"}\nnonsense\n{"latent": 9, "label": "nine"}\n', encoding="utf-8")
+    page.page.get_by_label("Import labels").set_input_files(path)
+    page.page.get_by_text("2 read, 1 replaced, 1 lines not understood").wait_for()
+    page.page.get_by_label("search latents").fill("nine")
+    page.until(page.ids, [9])
+
+
+def test_two_dashboards_keep_their_labels_apart(page, folder, tmp_path):
+    page.open("#/latent/8", view="latent")
+    page.page.get_by_label("label of this latent").fill("mine")
+    page.page.keyboard.press("Enter")
+    copy = tmp_path / "other"
+    shutil.copytree(folder, copy)
+    manifest = wire.unscript((copy / "data" / "manifest.js").read_text(encoding="utf-8"))
+    (copy / "data" / "manifest.js").write_text(wire.script("manifest", {**manifest, "run": "two"}), encoding="utf-8")
+    page.folder = copy
+    page.open("#/latent/8", view="latent")
+    assert page.page.get_by_label("label of this latent").input_value() == ""
+
+
+def test_map_hovers_colours_and_lassoes(page, folder):
+    page.open("#/map?colour=density", view="map")
+    box = page.page.locator(".field canvas").bounding_box()
+    page.page.get_by_role("button", name="Lasso").click()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.page.mouse.move(x - 150, y - 150)
+    page.page.mouse.down()
+    for dx, dy in ((0, -150), (150, -150), (150, 0), (150, 150), (0, 150), (-150, 150), (-150, 0)):
+        page.page.mouse.move(x + dx, y + dy)
+    page.page.mouse.up()
+    page.until(lambda: len(page.state["area"]) > 2, True)
+    shown = page.state["shown"]
+    assert 0 < shown < 300
+    page.page.get_by_role("button", name="Show them in the table").click()
+    page.ready("latents")
+    place = wire.unarray(wire.unscript((folder / "data" / "map.js").read_text(encoding="utf-8"))["place"])
+    low, high = np.min(page.state["area"], axis=0) - 0.01, np.max(page.state["area"], axis=0) + 0.01
+    assert all(((place[i] >= low) & (place[i] <= high)).all() for i in page.ids())
+
+
+def test_compare_pairs_each_latent_with_its_match(page, folder):
+    page.open(f"#/compare/{PLANTED}", view="compare")
+    found = wire.unscript((folder / "data" / "compare.js").read_text(encoding="utf-8"))
+    score = wire.unarray(found["score"])[PLANTED]
+    page.page.get_by_text(f"{score:.3f}").first.wait_for()
+    title = page.page.locator(".sides .panel h3 b").nth(1)
+    title.wait_for()
+    page.until(title.inner_text, str(wire.unarray(found["index"])[PLANTED]))
+    page.page.get_by_role("radio", name="seed 1").click()
+    best = int(wire.unarray(found["back_score"]).argmax())
+    page.until(page.page.locator(".pairs .neighbours b").first.inner_text, str(best))
+
+
+def test_png_of_the_top_images_holds_their_pixels(page):
+    page.open(f"#/latent/{PLANTED}", view="latent")
+    with page.page.expect_download() as event:
+        page.page.get_by_role("button", name="PNG").first.click()
+    with Image.open(event.value.path()) as image:
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3).astype(int)
+    assert (np.abs(pixels - (214, 62, 48)).max(1) < 40).sum() > 200  # the red of a drawn square
+    assert image.width == 6 * 168 + 8
+
+
+def test_single_file_opens_and_shows_everything(browser, tmp_path):
+    made = world(30)
+    record = collect(made.coder, made.store, made.items, top=4, per_group=2, projection="pca", names={2: HOSTILE})
+    path = render_single(record, tmp_path / "one.html")
+    context = browser.new_context()
+    context.set_offline(True)
+    page = Page(context, tmp_path)
+    for hash, view in (("#/latents", "latents"), ("#/latent/3", "latent"), ("#/images", "images"), ("#/map", "map")):
+        page.page.goto("about:blank")
+        page.page.goto(path.as_uri() + hash)
+        page.ready(view)
+    page.page.goto(path.as_uri() + "#/latent/3")
+    page.page.wait_for_function("[...document.querySelectorAll('.group.top img')].some(i => i.naturalWidth > 0)")
+    assert page.problems == []
+    assert page.page.evaluate("window.hacked") is None
+    context.close()
 
 
 def test_csv_holds_the_shown_rows_and_no_formula(page):

@@ -19,9 +19,8 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\u2028\u202e\"'"
 
 def schema_of(name: str) -> Draft202012Validator:
     schema = json.loads(resources.files("vitreous.dashboards").joinpath("dashboard.schema.json").read_text())
-    kind = {"manifest": "manifest", "table": "table", "pictures": "pictures", "i": "codes"}.get(
-        name.split("_")[0], "latents"
-    )
+    kinds = ("manifest", "table", "pictures", "pixels", "map", "compare")
+    kind = {**{kind: kind for kind in kinds}, "i": "codes"}.get(name.split("_")[0], "latents")
     return Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": schema["$defs"]})
 
 
@@ -32,7 +31,16 @@ def read(out, name):
 @pytest.fixture(scope="module")
 def record():
     made = world(40, n_latents=300)  # two shards
-    return collect(made.coder, made.store, made.items, factors=factors(made), top=5, per_group=3, names={3: "square"})
+    return collect(
+        made.coder,
+        made.store,
+        made.items,
+        factors=factors(made),
+        top=5,
+        per_group=3,
+        projection="pca",
+        names={3: "square"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +52,18 @@ def out(record, tmp_path_factory):
 
 def test_every_data_file_is_json_in_a_call_and_fits_the_schema(out):
     names = sorted(p.stem for p in (out / "data").iterdir())
-    assert names == ["f_0000", "f_0001", "i_0000", "i_0001", "i_0002", "manifest", "pictures_0000", "table"]
+    assert names == [
+        "f_0000",
+        "f_0001",
+        "i_0000",
+        "i_0001",
+        "i_0002",
+        "manifest",
+        "map",
+        "pictures_0000",
+        "pixels_0000",
+        "table",
+    ]
     for name in names:
         schema_of(name).validate(read(out, name))
 

@@ -18,6 +18,7 @@ from vitreous.dashboards.explore import Explore
 from vitreous.dashboards.header import header_of
 from vitreous.dashboards.neighbour import decoder_neighbours, encoder_neighbours
 from vitreous.dashboards.picture import pictures_of
+from vitreous.dashboards.projection import project
 from vitreous.dashboards.record import Record, Region
 from vitreous.dashboards.source import batches, rows_of
 from vitreous.dashboards.tally import Tally
@@ -40,6 +41,7 @@ def collect(
     neighbours: int = 8,
     explore: int = 160,
     regions: Callable[[str], Sequence[Region]] | None = None,
+    projection: str | None = "auto",
     thumbnail: int = 128,
     batch: int = 64,
     seed: int = 0,
@@ -69,6 +71,7 @@ def collect(
         explore: images of which all active latents are kept, for the image view; those that stand most often among the
             top images are taken.
         regions: from an image's id to what is known to be where in it, for overlays and IoU.
+        projection: method of the map ("pca", "tsne", "umap", "auto"; None for no map).
         thumbnail: longest side of the stored pictures in pixels; smaller images are kept as they are.
         batch: images encoded at a time.
         seed: of the uniform sample and of the silent images.
@@ -120,6 +123,7 @@ def collect(
         neighbours=tuple(near),
         labels=dict(names or {}),
         codes=codes.record(used),
+        projection=project(coder.W_dec, projection, seed) if near and projection else None,
     )
 
 

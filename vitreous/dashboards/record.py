@@ -158,6 +158,26 @@ class ImageCodes:
 
 
 @dataclass(frozen=True)
+class Projection:
+    """Latents on a plane, within [-1, 1]; `about` names method, parameters and seed."""
+
+    place: Float[np.ndarray, "latents 2"]
+    about: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Another record beside this one, and for each latent of either the most similar one of the other."""
+
+    title: str
+    other: "Record"
+    index: Int[np.ndarray, "latents"]
+    score: Float[np.ndarray, "latents"]
+    back_index: Int[np.ndarray, "others"]
+    back_score: Float[np.ndarray, "others"]
+
+
+@dataclass(frozen=True)
 class Record:
     """Everything one dashboard shows.
 
@@ -174,6 +194,8 @@ class Record:
         neighbours: nearest latents, one entry per measure.
         labels: names given to latents by a person or a method, by latent.
         codes: complete codes of some pictures, for the image view.
+        projection: a flat map of the latents.
+        comparison: a second record, for the compare view.
     """
 
     header: Mapping[str, str | int | float]
@@ -188,6 +210,8 @@ class Record:
     neighbours: tuple[Neighbours, ...] = ()
     labels: Mapping[int, str] = field(default_factory=dict)
     codes: ImageCodes | None = None
+    projection: Projection | None = None
+    comparison: Comparison | None = None
 
     def __post_init__(self) -> None:
         sizes = {f"column {c.name}": len(c.values) for c in self.columns}

@@ -5,37 +5,32 @@ index.html  app.js  app.css
 data/manifest.js      schema version, provenance, columns, groups, shard map
 data/table.js         every column of every latent, top pictures and small histograms
 data/pictures_0000.js what is known of 4,096 pictures each
+data/pixels_0000.js   pictures once more as data URIs, in small dashboards, for the export of PNGs
 data/i_0000.js        all active latents of 16 images each, for the image view
 data/f_0000.js        everything else of 256 latents each, loaded when one of them is looked at
+data/map.js, data/compare.js, data/other_*.js   the map, and the dashboard that this one is compared with
 img/<hash>.webp       every picture once
 ```
 
 Every data file is JSON inside a one-line call; `dashboard.schema.json` next to this file describes them.
 """
 
+import base64
 import hashlib
 import io
 import shutil
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from vitreous.dashboards import wire
-from vitreous.dashboards.codes import code_shards, explore_info
-from vitreous.dashboards.enrichment import best, f1, lift, lift_lower
-from vitreous.dashboards.record import Group, Picture, Record
+from vitreous.dashboards.payload import payloads
+from vitreous.dashboards.record import Picture, Record
 from vitreous.errors import BadInputError, StoreError
 
-SCHEMA = "1.0"  # a page refuses another major version and ignores unknown fields of a newer minor one
-SHARD = 256
-PICTURE_SHARD = 4096
-STRIP = 8  # pictures per row of the overview
-SPARK = 24  # bins of the small histograms
-LISTED = 10  # classes or factors per latent, by each of two rankings
 QUALITY = 80
+COPIES_MB = 12.0  # up to this weight a folder also holds its pictures as data URIs, so that the page can export PNGs
 
 
 def render(record: Record, out: str | Path) -> Path:
@@ -59,26 +54,18 @@ def render(record: Record, out: str | Path) -> Path:
         (out / "img").mkdir(exist_ok=True)
         for name in ("index.html", "app.js", "app.css"):
             (out / name).write_bytes(resources.files("vitreous.dashboards").joinpath("static", name).read_bytes())
-        for name, payload in payloads(record, _write_pictures(record.pictures, out / "img")):
+        files = _write_pictures(all_pictures(record), out / "img")
+        copies = _copies(files[: len(record.pictures)], out / "img")
+        for name, payload in payloads(record, files, copies=copies):
             (out / "data" / f"{name}.js").write_text(wire.script(name, payload), encoding="utf-8")
     except OSError as error:
         raise StoreError(f"cannot write the dashboard to {out}: {error}") from error
     return out / "index.html"
 
 
-def payloads(record: Record, files: list[str | None]) -> list[tuple[str, Any]]:
-    """All data files as (name, JSON value), the manifest first."""
-    n, shards = record.n_latents, range(0, record.n_latents, SHARD)
-    table = [_shard(record, start, min(start + SHARD, n)) for start in shards]
-    known = [_picture(p, f, record.grid) for p, f in zip(record.pictures, files, strict=True)]
-    pictures = [known[a : a + PICTURE_SHARD] for a in range(0, len(known), PICTURE_SHARD)]
-    return [
-        ("manifest", _manifest(record, len(table), len(pictures))),
-        ("table", _table(record)),
-        *((f"pictures_{i:04d}", {"pictures": part}) for i, part in enumerate(pictures)),
-        *((f"f_{i:04d}", part) for i, part in enumerate(table)),
-        *((f"i_{i:04d}", part) for i, part in enumerate(code_shards(record))),
-    ]
+def all_pictures(record: Record) -> tuple[Picture, ...]:
+    """The pictures of a record and of the one it is compared with."""
+    return record.pictures + (record.comparison.other.pictures if record.comparison else ())
 
 
 def _clear(out: Path) -> None:
@@ -109,120 +96,21 @@ def _write_pictures(pictures: tuple[Picture, ...], folder: Path) -> list[str | N
     return files
 
 
+def _copies(files: list[str | None], folder: Path) -> list[str | None] | None:
+    """The pictures as data URIs, unless they weigh too much: a page opened from disk cannot read image files back."""
+    data = [None if name is None else (folder / name).read_bytes() for name in files]
+    if sum(len(d) for d in data if d) > COPIES_MB * 1e6:
+        return None
+    return [None if d is None else uri(d) for d in data]
+
+
+def uri(data: bytes) -> str:
+    """A WebP picture as a data URI."""
+    return "data:image/webp;base64," + base64.b64encode(data).decode()
+
+
 def webp(image: Image.Image) -> bytes:
     """A picture in WebP, finer where it is small and will be shown enlarged."""
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=QUALITY if max(image.size) > 96 else 94, method=4)
     return buffer.getvalue()
-
-
-def _picture(picture: Picture, file: str | None, grid: tuple[int, int]) -> dict[str, Any]:
-    facts = {"id": picture.id, "file": file, "label": picture.label, "caption": picture.caption,
-             "source": picture.source, "licence": picture.licence}  # fmt: skip
-    if picture.image is not None:
-        facts["size"] = list(picture.image.size)
-    if picture.regions:
-        facts["regions"] = [wire.region(r.name, r.mask, grid) for r in picture.regions]
-    return {k: v for k, v in facts.items() if v not in (None, "")}
-
-
-def _manifest(record: Record, n_shards: int, n_picture_shards: int) -> dict[str, Any]:
-    columns = [
-        {"name": c.name, "title": c.title, "about": c.about, "format": c.format, "scale": c.scale}
-        | ({"names": list(c.names)} if c.format == "category" else {})
-        for c in record.columns
-    ]
-    facts = {k: v.item() if isinstance(v, np.generic) else v for k, v in record.header.items()}
-    run = hashlib.sha256(repr(sorted((k, v) for k, v in facts.items() if k != "date")).encode()).hexdigest()[:16]
-    return {
-        "schema": SCHEMA,
-        "run": run,
-        "header": facts,
-        "n_latents": record.n_latents,
-        "grid": list(record.grid),
-        "extra": list(record.extra),
-        "columns": columns,
-        "groups": [
-            {"name": g.name, "title": g.title, "about": g.about, "bands": list(g.bands)} for g in record.groups
-        ],
-        "enrichments": [
-            {"kind": t.kind, "unit": t.unit, "names": list(t.names), "total": int(t.total),
-             "present": [int(v) for v in t.present]} for t in record.enrichments
-        ],
-        "neighbours": [{"name": m.name, "title": m.title, "about": m.about} for m in record.neighbours],
-        "explore": explore_info(record),
-        "shard_size": SHARD,
-        "shards": [f"f_{i:04d}" for i in range(n_shards)],
-        "n_pictures": len(record.pictures),
-        "picture_shard_size": PICTURE_SHARD,
-        "picture_shards": [f"pictures_{i:04d}" for i in range(n_picture_shards)],
-    }  # fmt: skip
-
-
-def _table(record: Record) -> dict[str, Any]:
-    columns = {
-        c.name: wire.array(c.values, "i4" if c.format in ("category", "integer", "flag") else "f4")
-        for c in record.columns
-    }
-    table: dict[str, Any] = {"columns": columns, "labels": {str(k): v for k, v in sorted(record.labels.items())}}
-    if record.groups:
-        table["strip"] = wire.array(record.groups[0].picture[:, :STRIP], "i4")
-    if record.histogram is not None:
-        table["spark"] = wire.array(_spark(record.histogram.counts), "u1")
-    return table
-
-
-def _spark(counts: np.ndarray) -> np.ndarray:
-    """Histograms squeezed into a few bins of eight bits on a log scale, each relative to its highest bin."""
-    edges = np.linspace(0, counts.shape[1], SPARK + 1).astype(int)
-    small = np.log1p(np.add.reduceat(counts, edges[:-1], axis=1))
-    return np.rint(small / np.maximum(small.max(axis=1, keepdims=True), 1e-9) * 255).astype(np.uint8)
-
-
-def _shard(record: Record, start: int, stop: int) -> dict[str, Any]:
-    """Everything about latents start..stop that the overview does not need."""
-    part: dict[str, Any] = {
-        "start": start,
-        "groups": [_examples(g, start, stop, record.n_cells) for g in record.groups],
-    }
-    if (h := record.histogram) is not None:
-        part["histogram"] = {
-            "top": wire.array(h.top[start:stop], "f4"),
-            "counts": wire.array(h.counts[start:stop], "u4"),
-            "zero": wire.array(h.zero[start:stop], "u4"),
-        }
-    if record.position is not None:
-        scale = record.position[start:stop].max(axis=1, keepdims=True)
-        level = np.rint(record.position[start:stop] / np.maximum(scale, 1e-30) * 255)
-        part["position"] = {"scale": wire.array(scale[:, 0], "f4"), "level": wire.array(level, "u1")}
-    part["enrichments"] = [_enrichment(t, start, stop) for t in record.enrichments]
-    part["neighbours"] = [
-        {"index": wire.array(m.index[start:stop], "i4"), "score": wire.array(m.score[start:stop], "f4")}
-        for m in record.neighbours
-    ]
-    return part
-
-
-def _examples(group: Group, start: int, stop: int, n_cells: int) -> dict[str, Any]:
-    k = group.picture.shape[1]
-    packed: dict[str, Any] = {
-        "picture": wire.array(group.picture[start:stop], "i4"),
-        "peak": wire.array(group.peak[start:stop], "f4"),
-        "heat": [wire.heat(*group.heat.of(e), n_cells) for e in range(start * k, stop * k)],
-    }
-    if group.band is not None:
-        packed["band"] = wire.array(group.band[start:stop], "u1")
-    return packed
-
-
-def _enrichment(table: Any, start: int, stop: int) -> dict[str, Any]:
-    """The best names of each latent with their counts; everything else follows from these and the manifest."""
-    part = type(table)(table.kind, table.unit, table.names, table.total, table.present,
-                       table.active[start:stop], table.joint[start:stop])  # fmt: skip
-    chosen = best(part, LISTED)
-    numbers = {"f1": f1(part), "lift": lift(part), "lift_lower": lift_lower(part)}
-    rows = []
-    for i, names in enumerate(chosen):
-        rows.append([[int(j), int(part.joint[i, j]), *(round(float(v[i, j]), 5) for v in numbers.values())]
-                     for j in names])  # fmt: skip
-    return {"active": wire.array(part.active, "u4"), "rows": rows}

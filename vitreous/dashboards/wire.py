@@ -93,8 +93,12 @@ def script(name: str, payload: Any) -> str:
     `<` is written as \\u003c so that a file pasted into a page cannot close its script element.
     """
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    text = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return f"{CALL}({json.dumps(name)},{text});\n"
+    return f"{CALL}({json.dumps(name)},{inert(text)});\n"
+
+
+def inert(text: str) -> str:
+    """JSON that is harmless inside a script element."""
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def unscript(text: str) -> Any:

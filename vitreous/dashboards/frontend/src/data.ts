@@ -15,6 +15,8 @@ export interface Manifest {
   groups: { name: string; title: string; about: string; bands: string[] }[];
   enrichments: EnrichmentInfo[];
   neighbours: { name: string; title: string; about: string }[];
+  pixels?: { shard_size: number; shards: string[] } | null;
+  map?: boolean; compare?: boolean;
   explore?: { pictures: number[]; shard_size: number; shards: string[] } | null;
   shard_size: number; shards: string[];
   n_pictures: number; picture_shard_size: number; picture_shards: string[];
@@ -104,6 +106,21 @@ export function levels(text: string, n: number): Uint8Array {
   return out;
 }
 
+export interface LatentMap { place: Float32Array; about: string }
+export async function latentMap(): Promise<LatentMap> {
+  const map = await load<{ place: Packed; about: string }>("map");
+  return { place: unpack(map.place) as Float32Array, about: map.about };
+}
+
+export interface Matches { title: string; index: Int32Array; score: Float32Array; back_index: Int32Array; back_score: Float32Array; other: Source }
+export async function matches(): Promise<Matches> {
+  const found = await load<{ title: string; index: Packed; score: Packed; back_index: Packed; back_score: Packed }>("compare");
+  return {
+    title: found.title, index: unpack(found.index) as Int32Array, score: unpack(found.score) as Float32Array,
+    back_index: unpack(found.back_index) as Int32Array, back_score: unpack(found.back_score) as Float32Array, other: await Source.open("other_"),
+  };
+}
+
 /** Everything that is known about all latents, and on request about one. */
 export class Source {
   readonly columns = new Map<string, Numbers>();
@@ -116,7 +133,7 @@ export class Source {
   private shards = new Map<string, Shard>();
   private pictures = new Map<number, Picture[]>();
 
-  constructor(readonly manifest: Manifest, table: Table) {
+  constructor(readonly manifest: Manifest, table: Table, private readonly prefix: string) {
     for (const [name, packed] of Object.entries(table.columns)) this.columns.set(name, unpack(packed));
     this.strip = table.strip ? (unpack(table.strip) as Int32Array) : null;
     this.strip_width = table.strip?.shape[1] ?? 0;
@@ -126,12 +143,13 @@ export class Source {
     this.cells = manifest.grid[0] * manifest.grid[1] + manifest.extra.length;
   }
 
-  static async open(): Promise<Source> {
-    const manifest = await load<Manifest>("manifest");
+  /** Open this dashboard, or with a prefix the one it is compared with. */
+  static async open(prefix = ""): Promise<Source> {
+    const manifest = await load<Manifest>(`${prefix}manifest`);
     if (manifest.schema.split(".")[0] !== MAJOR) {
       throw new Error(`This page reads dashboards of schema ${MAJOR}.x; the data is schema ${manifest.schema}. Render it again.`);
     }
-    return new Source(manifest, await load<Table>("table"));
+    return new Source(manifest, await load<Table>(`${prefix}table`), prefix);
   }
 
   column(name: string): Numbers { return this.columns.get(name)!; }
@@ -144,11 +162,22 @@ export class Source {
     const shard = Math.floor(index / size);
     const held = this.pictures.get(shard);
     if (held) return held[index - shard * size] ?? null;
-    void load<{ pictures: Picture[] }>(this.manifest.picture_shards[shard]!).then((part) => {
+    void load<{ pictures: Picture[] }>(this.prefix + this.manifest.picture_shards[shard]!).then((part) => {
       this.pictures.set(shard, part.pictures);
       then();
     });
     return null;
+  }
+
+  /** A picture as a data URI, whose pixels a page opened from disk may read; null when there are no such copies. */
+  async pixels(index: number): Promise<string | null> {
+    const known = this.picture(index, () => undefined);
+    if (known?.data) return known.data;
+    const copies = this.manifest.pixels;
+    if (!copies) return null;
+    const shard = Math.floor(index / copies.shard_size);
+    const part = await load<{ uris: (string | null)[] }>(this.prefix + copies.shards[shard]!);
+    return part.uris[index - shard * copies.shard_size] ?? null;
   }
 
   explorable(picture: number): boolean { return this.manifest.explore?.pictures.includes(picture) ?? false; }
@@ -157,13 +186,13 @@ export class Source {
     const explore = this.manifest.explore;
     const place = explore?.pictures.indexOf(picture) ?? -1;
     if (!explore || place < 0) return null;
-    const shard = await load<CodeShard>(explore.shards[Math.floor(place / explore.shard_size)]!);
+    const shard = await load<CodeShard>(this.prefix + explore.shards[Math.floor(place / explore.shard_size)]!);
     const found = shard.images[place - shard.start]!;
     const value = Float32Array.from(unpack(found.value), (v) => (v / 65535) * found.scale);
     return { cell: unpack(found.cell), latent: unpack(found.latent), value };
   }
 
-  private shardName(latent: number): string { return this.manifest.shards[Math.floor(latent / this.manifest.shard_size)]!; }
+  private shardName(latent: number): string { return this.prefix + this.manifest.shards[Math.floor(latent / this.manifest.shard_size)]!; }
 
   /** The latent if its shard is in memory. */
   latentNow(id: number): Latent | null {

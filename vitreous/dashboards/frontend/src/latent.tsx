@@ -6,11 +6,12 @@ import { MAPS } from "./colour";
 import type { EnrichmentInfo, Example, Latent, Source } from "./data";
 import { count, number, ratio, share, value } from "./format";
 import { go, MODES, type State } from "./state";
+import { savePicture } from "./picture";
 import { Thumb, Tile, useRedraw } from "./tile";
 
-interface Props { source: Source; state: State; shown: Int32Array; labels: Map<number, string> }
+interface Props { source: Source; state: State; shown: Int32Array; labels: Map<number, string>; onLabel: (latent: number, label: string) => void }
 
-export function LatentPage({ source, state, shown, labels }: Props) {
+export function LatentPage({ source, state, shown, labels, onLabel }: Props) {
   const [latent, setLatent] = useState<Latent | null>(source.latentNow(state.latent));
   useEffect(() => {
     let current = true;
@@ -23,7 +24,7 @@ export function LatentPage({ source, state, shown, labels }: Props) {
   if (!latent || latent.id !== state.latent) return <div class="nothing" aria-busy="true" />;
   return (
     <section class="latent" style={{ "--opacity": String(state.opacity / 100), "--aspect": `${source.manifest.grid[1] || 1} / ${source.manifest.grid[0] || 1}` }}>
-      <Head source={source} state={state} shown={shown} label={labels.get(latent.id)} />
+      <Head source={source} state={state} shown={shown} label={labels.get(latent.id) ?? ""} onLabel={onLabel} />
       <div class="columns">
         <div class="main">
           <Controls state={state} />
@@ -44,7 +45,7 @@ export function Panel({ title, note, children }: { title: string; note?: preact.
   return <section class="panel"><h3>{title}{note && <small>{note}</small>}</h3>{children}</section>;
 }
 
-function Head({ source, state, shown, label }: { source: Source; state: State; shown: Int32Array; label?: string }) {
+function Head({ source, state, shown, label, onLabel }: { source: Source; state: State; shown: Int32Array; label: string; onLabel: Props["onLabel"] }) {
   const id = state.latent, place = shown.indexOf(id);
   const step = (by: number) => shown.length && go({ latent: shown[(Math.max(place, 0) + by + shown.length) % shown.length]! }, true);
   const flag = source.columns.has("state") ? source.info("state")!.names![source.column("state")[id]!]! : "";
@@ -53,7 +54,9 @@ function Head({ source, state, shown, label }: { source: Source; state: State; s
       <div class="title">
         <h2>Latent <b class="num">{id}</b></h2>
         {(flag === "dead" || flag === "dense") && <i class={`flag ${flag}`}>{flag}</i>}
-        {label && <span class="label">{label}</span>}
+        <input key={id} class="label" aria-label="label of this latent" placeholder="Add a label" title="Kept in this browser; export all labels from the table (l)" maxLength={200} defaultValue={label}
+          onKeyDown={(e) => { if (e.key === "Enter" || e.key === "Escape") { if (e.key === "Escape") e.currentTarget.value = label; e.currentTarget.blur(); } }}
+          onBlur={(e) => onLabel(id, e.currentTarget.value.trim())} />
         <span class="gap" />
         <nav class="steps" aria-label="other latents">
           <button onClick={() => step(-1)} title="Previous in the table's order (k or ←)" aria-label="previous latent">‹</button>
@@ -111,7 +114,9 @@ function Examples({ source, state, latent }: { source: Source; state: State; lat
         const examples = latent.groups[i]!;
         return (
           <section key={info.name} class={`group ${info.name}`}>
-            <h3>{info.title}<small>{info.about}</small></h3>
+            <h3>{info.title}<small>{info.about}</small>
+              {i === 0 && examples.length > 0 && <><span class="gap" /><button title="These images with their heatmaps as one picture" onClick={() => void savePicture(source, latent, state)}>PNG</button></>}
+            </h3>
             {examples.length === 0 && <p class="quiet">{i === 0 ? "It never fires on these images." : "None."}</p>}
             {info.bands.length === 0 ? tiles(examples) : info.bands.map((band, b) => {
               const inside = examples.filter((e) => e.band === b);
@@ -161,7 +166,7 @@ function EnrichmentPanel({ info, found }: { info: EnrichmentInfo; found: Latent[
   );
 }
 
-function NeighbourPanel({ source, state, latent, labels }: { source: Source; state: State; latent: Latent; labels: Map<number, string> }) {
+export function NeighbourPanel({ source, state, latent, labels }: { source: Source; state: State; latent: Latent; labels: Map<number, string> }) {
   const [which, setWhich] = useState(0);
   const kinds = source.manifest.neighbours;
   if (!kinds.length) return null;

@@ -4,8 +4,11 @@ import { render } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import "./app.css";
 import { Source } from "./data";
+import { ComparePage } from "./compare";
 import { ImagePage } from "./images";
 import { LatentPage } from "./latent";
+import { Labels } from "./labels";
+import { inside, MapPage, useMap } from "./map";
 import { select } from "./order";
 import { Overview } from "./overview";
 import { go, listen, MODES, state, write, type State, type View } from "./state";
@@ -14,12 +17,12 @@ import { hideTip } from "./tip";
 
 const KEYS: [string, string][] = [
   ["/", "search"], ["j k", "next, previous"], ["Enter", "open the marked latent"], ["Esc", "back to the table"],
-  ["r", "a latent at random"], ["m", "heat, mask, crop, plain"], ["[ ]", "overlay fainter, stronger"], ["t", "light or dark"], ["?", "this list"],
+  ["r", "a latent at random"], ["m", "heat, mask, crop, plain"], ["[ ]", "overlay fainter, stronger"], ["l", "label this latent"], ["t", "light or dark"], ["?", "this list"],
 ];
 
 const VIEWS: [View, string][] = [["latents", "Latents"], ["latent", "Latent"], ["images", "Image"], ["map", "Map"], ["compare", "Compare"]];
 function available(source: Source, view: View): boolean {
-  return view === "images" ? !!source.manifest.explore : view === "latents" || view === "latent";
+  return view === "images" ? !!source.manifest.explore : view === "map" ? !!source.manifest.map : view === "compare" ? !!source.manifest.compare : view === "latents" || view === "latent";
 }
 const TITLES: Partial<Record<View, string>> = { images: "Image", map: "Map", compare: "Compare" };
 
@@ -36,8 +39,12 @@ function App({ source }: { source: Source }) {
   const redraw = useRedraw();
   useEffect(() => listen(redraw), []);
   const now = state();
-  const labels = source.labels;
-  const shown = useMemo(() => select(source, labels, now), [now.sort, now.query, now.ranges, now.picks]);
+  const names = useMemo(() => new Labels(source, redraw), [source]);
+  const labels = names.shown;
+  const map = useMap(source);
+  const within = useMemo(() => (map && now.area.length ? inside(map, now.area) : null), [map, now.area]);
+  const shown = useMemo(() => select(source, labels, now, within), [now.sort, now.query, now.ranges, now.picks, labels, within]);
+  window.vitreous_state = () => ({ ...state(), shown: shown.length });
   const [cursor, setCursor] = useState(-1);
   const [help, setHelp] = useState(false);
   const search = useRef<HTMLInputElement>(null);
@@ -46,13 +53,13 @@ function App({ source }: { source: Source }) {
   useLayoutEffect(() => {
     hideTip();
     document.title = now.view === "latent" ? `Latent ${now.latent} · vitreous` : TITLES[now.view] ? `${TITLES[now.view]} · vitreous` : `${source.manifest.header["hook point"] ?? "latents"} · vitreous`;
-    document.documentElement.dataset.ready = now.view;
+    document.documentElement.dataset.ready = now.view === "map" && !map ? "loading" : now.view;
   });
   return (
     <>
       <header class="topbar">
         <a class="brand" href="#/latents" onClick={(e) => { e.preventDefault(); go({ view: "latents" }, true); }}><Logo />vitreous</a>
-        <nav aria-label="views">
+        <nav aria-label="views" data-views>
           <a class={now.view === "latents" ? "on" : ""} href={write({ ...now, view: "latents" })} onClick={(e) => { e.preventDefault(); go({ view: "latents" }, true); }}>Latents</a>
           {VIEWS.filter(([view]) => view !== "latents" && available(source, view)).map(([view, title]) => (
             <a key={view} class={now.view === view ? "on" : ""} href={write({ ...now, view })} onClick={(e) => { e.preventDefault(); go({ view }, true); }}>{title}</a>
@@ -67,9 +74,11 @@ function App({ source }: { source: Source }) {
       </header>
       <Provenance header={source.manifest.header} />
       <main>
-        {now.view === "latents" ? <Overview source={source} state={now} shown={shown} labels={labels} cursor={cursor} onCursor={setCursor} />
+        {now.view === "latents" ? <Overview source={source} state={now} shown={shown} labels={labels} names={names} cursor={cursor} onCursor={setCursor} />
           : now.view === "images" ? <ImagePage source={source} state={now} labels={labels} />
-          : <LatentPage source={source} state={now} shown={shown} labels={labels} />}
+          : now.view === "map" ? map && <MapPage source={source} state={now} shown={shown} labels={labels} map={map} />
+          : now.view === "compare" ? <ComparePage source={source} state={now} labels={labels} />
+          : <LatentPage source={source} state={now} shown={shown} labels={labels} onLabel={(id, label) => names.set(id, label)} />}
       </main>
       {help && <Help onClose={() => setHelp(false)} />}
     </>
@@ -157,6 +166,7 @@ function press1(key: string, { source, shown, cursor, setCursor, setHelp, search
     case "ArrowLeft": if (!table) move(-1); return !table;
     case "Enter": if (table && cursor >= 0 && target === document.body) { go({ view: "latent", latent: shown[cursor]! }, true); return true; } return false;
     case "Escape": if (!table) go({ view: "latents" }, true); return !table;
+    case "l": document.querySelector<HTMLInputElement>("input.label")?.focus(); return now.view === "latent";
     case "m": go({ mode: MODES[(MODES.findIndex(([m]) => m === now.mode) + 1) % MODES.length]![0] }); return true;
     case "[": go({ opacity: Math.max(0, now.opacity - 10) }); return true;
     case "]": go({ opacity: Math.min(100, now.opacity + 10) }); return true;
@@ -170,7 +180,6 @@ storedTheme();
 const root = document.getElementById("app")!;
 Source.open().then(
   (source) => {
-    window.vitreous_state = () => ({ ...state(), shown: select(source, source.labels, state()).length });
     render(<App source={source} />, root);
   },
   (error: Error) => {

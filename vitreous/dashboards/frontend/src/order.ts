@@ -21,7 +21,7 @@ export function haystack(source: Source, labels: Map<number, string>, id: number
   return parts.join("\n").toLowerCase();
 }
 
-export function select(source: Source, labels: Map<number, string>, state: State): Int32Array {
+export function select(source: Source, labels: Map<number, string>, state: State, within: Uint8Array | null = null): Int32Array {
   const n = source.manifest.n_latents;
   const ranges = Object.entries(state.ranges).filter(([name]) => source.columns.has(name));
   const picks = Object.entries(state.picks).filter(([name]) => source.columns.has(name));
@@ -29,6 +29,7 @@ export function select(source: Source, labels: Map<number, string>, state: State
   const out = new Int32Array(n);
   let kept = 0;
   next: for (let id = 0; id < n; id++) {
+    if (within && !within[id]) continue;
     for (const [name, [low, high]] of ranges) {
       const x = source.column(name)[id]!;
       if (!(x >= low && x <= high)) continue next;

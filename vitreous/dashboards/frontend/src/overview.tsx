@@ -4,6 +4,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/ho
 import { bin, ColumnHistogram, Spark } from "./chart";
 import type { ColumnInfo, Source } from "./data";
 import { count, value } from "./format";
+import type { Labels } from "./labels";
 import { sortOf } from "./order";
 import { go, write, type State } from "./state";
 import { Thumb, useRedraw } from "./tile";
@@ -12,7 +13,7 @@ const ROW = 52;
 const MARGIN = 6; // rows kept ready above and below
 const ORDER = ["density", "frequency", "max", "factor_f1", "class_lift", "twin", "extent", "spread", "mean", "elsewhere"];
 
-interface Props { source: Source; state: State; shown: Int32Array; labels: Map<number, string>; cursor: number; onCursor: (row: number) => void }
+interface Props { source: Source; state: State; shown: Int32Array; labels: Map<number, string>; names: Labels; cursor: number; onCursor: (row: number) => void }
 
 /** The numeric columns that fit, the most telling ones first, in the record's own order. */
 function fitting(source: Source, width: number): ColumnInfo[] {
@@ -23,7 +24,7 @@ function fitting(source: Source, width: number): ColumnInfo[] {
   return numeric.filter((c) => kept.has(c));
 }
 
-export function Overview({ source, state, shown, labels, cursor, onCursor }: Props) {
+export function Overview({ source, state, shown, labels, names, cursor, onCursor }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 900, width: innerWidth });
   useLayoutEffect(() => {
@@ -53,7 +54,7 @@ export function Overview({ source, state, shown, labels, cursor, onCursor }: Pro
 
   return (
     <section class="overview">
-      <Toolbar source={source} state={state} shown={shown} labels={labels} />
+      <Toolbar source={source} state={state} shown={shown} labels={labels} names={names} />
       <div class="scroller" ref={scroller} role="table" aria-rowcount={shown.length} aria-label="latents">
         <div class="row head" role="row" style={grid}>
           <Heading name="id" title="Latent" about="Index of the latent in the coder." sort={sort} />
@@ -160,7 +161,7 @@ function Value({ source, info, id }: { source: Source; info: ColumnInfo; id: num
   return <span class="cell value" role="cell"><b class="num">{value(info, x)}</b><i style={{ width: `${100 * Math.max(0, Math.min(1, part))}%` }} /></span>;
 }
 
-function Toolbar({ source, state, shown, labels }: { source: Source; state: State; shown: Int32Array; labels: Map<number, string> }) {
+function Toolbar({ source, state, shown, labels, names }: { source: Source; state: State; shown: Int32Array; labels: Map<number, string>; names: Labels }) {
   const chips: [string, () => void][] = [
     ...Object.entries(state.ranges).map(([name, [low, high]]): [string, () => void] => {
       const info = source.info(name);
@@ -171,12 +172,14 @@ function Toolbar({ source, state, shown, labels }: { source: Source; state: Stat
       return [`${info?.title ?? name}: ${info?.names?.[pick] ?? pick}`, () => { const picks = { ...state.picks }; delete picks[name]; go({ picks }); }];
     }),
   ];
+  if (state.area.length) chips.push(["Lasso on the map", () => go({ area: [] })]);
   return (
     <div class="toolbar">
       <span class="count" role="status"><b class="num">{count(shown.length)}</b> of {count(source.manifest.n_latents)} latents</span>
       {chips.map(([text, drop]) => <button key={text} class="chip" onClick={drop} title="Remove this filter">{text}<i aria-hidden="true">×</i></button>)}
       {chips.length + (state.query ? 1 : 0) > 1 && <button class="quiet" onClick={() => go({ ranges: {}, picks: {}, query: "" })}>Clear all</button>}
       <span class="gap" />
+      <LabelFiles names={names} />
       <button onClick={() => table(source, shown, labels)} title="The rows shown, in this order, with every column">Download CSV</button>
       <button disabled={!shown.length} onClick={() => go({ view: "latent", latent: shown[Math.floor(Math.random() * shown.length)]! }, true)} title="A latent at random (r)">Random</button>
       {state.sort && <button onClick={() => go({ sort: "" }, true)}>Default order</button>}
@@ -184,8 +187,26 @@ function Toolbar({ source, state, shown, labels }: { source: Source; state: Stat
   );
 }
 
+function LabelFiles({ names }: { names: Labels }) {
+  const [note, setNote] = useState("");
+  return (
+    <>
+      {note && <span class="quiet" role="status">{note}</span>}
+      <button disabled={!names.shown.size} onClick={() => download("labels.jsonl", "application/jsonl", names.text())} title="All labels, one JSON object per line">Export labels</button>
+      <label class="button" title="Read labels.jsonl; where it differs from what is shown, the file wins">Import labels
+        <input type="file" accept=".jsonl,application/jsonl" onChange={async (e) => {
+          const file = e.currentTarget.files?.[0];
+          if (!file) return;
+          const { taken, replaced, bad } = names.read(await file.text());
+          setNote(`${count(taken)} read${replaced ? `, ${count(replaced)} replaced` : ""}${bad ? `, ${count(bad)} lines not understood` : ""}`);
+        }} />
+      </label>
+    </>
+  );
+}
+
 function Nothing({ state }: { state: State }) {
-  return <div class="nothing"><p>No latent matches{state.query ? ` “${state.query}”` : ""} with these filters.</p><button onClick={() => go({ ranges: {}, picks: {}, query: "" })}>Show all</button></div>;
+  return <div class="nothing"><p>No latent matches{state.query ? ` “${state.query}”` : ""} with these filters.</p><button onClick={() => go({ ranges: {}, picks: {}, query: "", area: [] })}>Show all</button></div>;
 }
 
 /** A CSV cell; a leading =, +, - or @ would be run as a formula by spreadsheets. */

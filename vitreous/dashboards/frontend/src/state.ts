@@ -19,13 +19,15 @@ export interface State {
   image: number;
   cells: number[]; // patches picked in the image view
   rank: Rank;
+  colour: string; // column that colours the map
+  area: [number, number][]; // lasso on the map: only latents inside are shown
   region: number; // ground truth shown in the image view, -1 for none
 }
 
 export const START: State = {
   view: "latents", latent: 0, sort: "", query: "", ranges: {}, picks: {},
   mode: "heat", opacity: 75, scale: "image", smooth: false, map: "viridis",
-  image: -1, cells: [], rank: "sum", region: -1,
+  image: -1, cells: [], rank: "sum", region: -1, colour: "", area: [],
 };
 export const MODES: [Mode, string, string][] = [
   ["heat", "Heat", "Activation drawn over the image"],
@@ -41,7 +43,7 @@ export function read(hash: string): State {
   const [path = "", search = ""] = hash.replace(/^#\/?/, "").split("?");
   const [view, argument] = path.split("/");
   const query = new URLSearchParams(search);
-  const state: State = { ...START, ranges: {}, picks: {}, cells: [] };
+  const state: State = { ...START, ranges: {}, picks: {}, cells: [], area: [] };
   if (VIEWS.includes(view as View)) state.view = view as View;
   if (argument !== undefined && /^\d+$/.test(argument)) state[state.view === "images" ? "image" : "latent"] = Number(argument);
   state.sort = query.get("sort") ?? START.sort;
@@ -53,6 +55,11 @@ export function read(hash: string): State {
   if (query.get("scale") === "latent") state.scale = "latent";
   state.smooth = query.get("smooth") === "1";
   state.map = query.get("map") ?? START.map;
+  state.colour = query.get("colour") ?? "";
+  const area = (query.get("area") ?? "").split("_").map(Number);
+  if (area.length >= 6 && area.length % 2 === 0 && area.every(Number.isFinite)) {
+    state.area = Array.from({ length: area.length / 2 }, (_, i) => [area[2 * i]!, area[2 * i + 1]!]);
+  }
   const cells = query.get("cells");
   if (cells && /^[\d.]+$/.test(cells)) state.cells = cells.split(".").map(Number);
   if (RANKS.includes(query.get("rank") as Rank)) state.rank = query.get("rank") as Rank;
@@ -77,6 +84,8 @@ export function write(state: State): string {
   if (state.scale !== START.scale) query.set("scale", state.scale);
   if (state.smooth) query.set("smooth", "1");
   if (state.map !== START.map) query.set("map", state.map);
+  if (state.area.length) query.set("area", state.area.flat().join("_"));
+  if (state.view === "map" && state.colour) query.set("colour", state.colour);
   if (state.view === "images") {
     if (state.cells.length) query.set("cells", state.cells.join("."));
     if (state.rank !== START.rank) query.set("rank", state.rank);
