@@ -97,13 +97,13 @@ def fit(
 
     if point is None and len(store.points) > 1:
         raise BadInputError(f"the store holds several points, choose one with --point: {', '.join(store.points)}")
-    point = point or store.points[0]
-    if point not in store.points:
-        raise unknown("hook point of the store", point, store.points)
-    d = store.d(point)
+    chosen: str = point or store.points[0]
+    if chosen not in store.points:
+        raise unknown("hook point of the store", chosen, store.points)
+    d = store.d(chosen)
     about = {
         "model": store.meta.get("model"),
-        "hook_point": point,
+        "hook_point": chosen,
         "tokens": store.meta.get("tokens"),
         "data": store.meta.get("data"),
         "store": store.content_hash,
@@ -113,6 +113,6 @@ def fit(
         coders["coder" if len(ks) == 1 else f"k{k}"] = SparseCoder(
             d, latents or 8 * d, TopK(k=k), normalisation=Normalisation(normalise), seed=seed, meta=dict(about)
         )
-    batches = Batches(store, batch_size, seed=seed, epochs=epochs, points=[point])
+    batches = Batches(store, batch_size, seed=seed, epochs=epochs, points=[chosen])
     config = TrainConfig(lr=lr, checkpoint_every=checkpoint_every, dead_after=max(100_000, store.n_rows // 2))
     return train(coders, batches, config, out=out, progress=True, wandb=wandb)

@@ -54,7 +54,7 @@ def _tsne(unit: Tensor, seed: int) -> tuple[np.ndarray, str]:
     start = start / max(float(start[:, 0].std()), 1e-12) * 1e-4
     # on unit vectors squared Euclidean distance is 2 - 2 cosine: the neighbours are those by cosine
     with threadpool_limits(limits=1):  # the same map on any number of cores, and no waiting on a busy machine
-        tsne = TSNE(perplexity=perplexity, init=start, learning_rate="auto", random_state=seed)
+        tsne = TSNE(perplexity=perplexity, init=start, learning_rate="auto", random_state=seed)  # type: ignore[arg-type]
         place = tsne.fit_transform(unit.numpy())
     return place, f"t-SNE of unit decoder directions, perplexity {perplexity:.0f}, seed {seed}"
 

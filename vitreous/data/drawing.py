@@ -4,6 +4,7 @@ Only `+ - * /`, comparisons and integer noise are used, so the same scene has th
 """
 
 from collections.abc import Callable
+from functools import reduce
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -114,8 +115,8 @@ def coverage(
     x0, x1, u = _axis(x, radius, size)
     y0, y1, v = _axis(y, radius, size)
     samples = SHAPES[shape](u, v).view(np.uint8)
-    rows = sum(samples[k::OVERSAMPLE] for k in range(OVERSAMPLE))
-    counts = sum(rows[:, k::OVERSAMPLE] for k in range(OVERSAMPLE))
+    rows = reduce(np.add, [samples[k::OVERSAMPLE] for k in range(OVERSAMPLE)])
+    counts = reduce(np.add, [rows[:, k::OVERSAMPLE] for k in range(OVERSAMPLE)])
     return (slice(y0, y1), slice(x0, x1)), counts * np.float32(1.0 / (OVERSAMPLE * OVERSAMPLE))
 
 
