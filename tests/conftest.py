@@ -22,6 +22,7 @@ torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 hypothesis.settings.register_profile("vitreous", derandomize=True, deadline=None, print_blob=False)
 hypothesis.settings.load_profile("vitreous")
 
+collect_ignore_glob = ["training/run_*.py"]  # programs that tests start and kill
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
