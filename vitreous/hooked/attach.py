@@ -1,7 +1,7 @@
 """What each kind of site does to the native modules while one of its points is hooked."""
 
 from functools import partial
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from einops import einsum, rearrange
@@ -15,11 +15,12 @@ from vitreous.hooked.site import SPLIT_POINTS
 from vitreous.hooked.wiring import Points, Undo, on_both, on_input, on_output
 
 
+@no_type_check
 def attach_out(module: nn.Module, points: Points, layout: str) -> list[Undo]:
     """The output of a module, shown as `b pos d`."""
     (point,) = points.values()
-    if not layout:
-        return [on_output(module, point)]
+    if not layout:  # a view is copied: an edit in place must not reach what it is a view of
+        return [on_output(module, lambda out: point(out.clone() if out._is_view() else out))]
     axes = layout.split()
     grid = [a for a in axes if a not in ("b", "d")]
     shown = f"b ({' '.join(grid)}) d"
@@ -31,12 +32,14 @@ def attach_out(module: nn.Module, points: Points, layout: str) -> list[Undo]:
     return [on_output(module, edit)]
 
 
+@no_type_check
 def attach_in(module: nn.Module, points: Points) -> list[Undo]:
     """The input of a module."""
     (point,) = points.values()
     return [on_input(module, point)]
 
 
+@no_type_check
 def attach_norm(module: nn.Module, points: Points) -> list[Undo]:
     """The divisor of a norm, then its output; the native output stands unless the divisor was edited."""
     scale_point, *after = points.values()
@@ -54,6 +57,7 @@ def attach_norm(module: nn.Module, points: Points) -> list[Undo]:
     return [on_both(module, edit)]
 
 
+@no_type_check
 def norm_scale(module: nn.Module, x: Tensor) -> Tensor:
     """What a norm divides by: `sqrt(var(x) + eps)`, or `sqrt(mean(x^2) + eps)` for RMSNorm; `[..., 1]`.
 
@@ -67,6 +71,7 @@ def norm_scale(module: nn.Module, x: Tensor) -> Tensor:
     return (power + eps).sqrt()
 
 
+@no_type_check
 def norm_kind(module: nn.Module) -> str:
     """`LN` or `RMS`, by the class of the norm."""
     name = type(module).__name__
@@ -76,6 +81,7 @@ def norm_kind(module: nn.Module) -> str:
     raise UnsupportedError(f"{name} is no norm that vitreous knows; supported: LayerNorm and RMSNorm classes")
 
 
+@no_type_check
 def attach_attention(
     module: nn.Module, out: nn.Module | None, points: Points, route: str, switch: Switch
 ) -> list[Undo]:
@@ -94,10 +100,12 @@ def attach_attention(
     return undo
 
 
+@no_type_check
 def _results(out: nn.Linear, heads: int, point: Point, z: Tensor, native: Tensor) -> Tensor:
     return per_head(point, z, native, out.weight, out.bias, heads)
 
 
+@no_type_check
 def _remember(module: nn.Module, points: Points) -> Undo:
     """Lays the points down where the attention function will look for them."""
     module.__dict__[SLOT] = points
@@ -108,6 +116,7 @@ def _remember(module: nn.Module, points: Points) -> Undo:
     return undo
 
 
+@no_type_check
 def n_heads(module: nn.Module) -> int:
     """Number of query heads of an attention module, from the module or its configuration.
 
@@ -121,6 +130,7 @@ def n_heads(module: nn.Module) -> int:
     raise UnsupportedError(f"{type(module).__name__} does not say how many heads it has")
 
 
+@no_type_check
 def _inside_mode(module: nn.Module, named: Any) -> Undo:
     """Runs a module's forward with softmax and fused attention intercepted."""
     native, own = module.forward, module.__dict__.get("forward")
@@ -138,32 +148,41 @@ def _inside_mode(module: nn.Module, named: Any) -> Undo:
     return undo
 
 
+@no_type_check
 def attach_parameter(module: nn.Module, points: Points, name: str, method: str, always: bool) -> list[Undo]:
-    """A raw parameter, or what the module's method makes of it at another image size.
+    """A raw parameter (or an embedding's output), or what the module's method makes of it at another image size.
 
     For the time of one forward an attribute of the instance hides the parameter (or the method), so an edit takes the
     very place of the parameter. The hook sees a copy: an edit in place must not change the weights.
     """
     (point,) = points.values()
-    hidden = module.__dict__
+    hidden, held = module.__dict__, getattr(module, name)
 
     def before(_: nn.Module, __: Any, kwargs: Any) -> None:
         if always or kwargs.get("interpolate_pos_encoding"):
             resize = getattr(module, method)
             hidden[method] = lambda *a, **k: point(resize(*a, **k).clone())
-        else:
-            hidden[name] = point(getattr(module, name).clone())
+        elif not isinstance(held, nn.Module):
+            value = getattr(module, name).clone()
+            fixed = torch.is_grad_enabled() and not value.requires_grad
+            hidden[name] = point(value.requires_grad_() if fixed else value)
+
+    def embedded(out: Tensor) -> Tensor:
+        return out if method in hidden else point(out)
 
     def after(*_: Any) -> None:
         hidden.pop(method, None)
-        hidden.pop(name, None)
+        if not isinstance(held, nn.Module):
+            hidden.pop(name, None)
 
     return [
         module.register_forward_pre_hook(before, with_kwargs=True).remove,
         module.register_forward_hook(after, always_call=True).remove,
+        *([on_output(held, embedded)] if isinstance(held, nn.Module) else []),
     ]
 
 
+@no_type_check
 def attach_split(norm: nn.Module, projections: list[nn.Linear], d_head: int, points: Points) -> list[Undo]:
     """Each head's own input to q, k and v, before the norm: `q_h = W_Q^h norm(x_h) + b_Q^h`."""
     attn_in, *inputs = (points[name] for name in SPLIT_POINTS)
@@ -171,9 +190,11 @@ def attach_split(norm: nn.Module, projections: list[nn.Linear], d_head: int, poi
     seen: dict[int, tuple[Tensor, Tensor, bool]] = {}
 
     def before(x: Tensor) -> Tensor:
-        copies, edited = through(attn_in, _per_head(x, max(heads)))
+        copies = _per_head(x, max(heads))
+        copies, edited = through(attn_in, copies.clone() if attn_in.active else copies)
         for i, point in enumerate(inputs):
-            own, again = through(point, copies[..., : heads[i], :])
+            own = copies[..., : heads[i], :]
+            own, again = through(point, own.clone() if point.active else own)
             seen[i] = (own, x, edited or again)
         return x
 
@@ -191,10 +212,12 @@ def attach_split(norm: nn.Module, projections: list[nn.Linear], d_head: int, poi
     return [on_input(norm, before), *(on_output(linear, partial(project, i)) for i, linear in enumerate(projections))]
 
 
+@no_type_check
 def _per_head(x: Tensor, heads: int) -> Tensor:
     return x.unsqueeze(-2).expand(*x.shape[:-1], heads, x.shape[-1])
 
 
+@no_type_check
 def _project(linear: nn.Linear, x: Tensor, d_head: int) -> Tensor:
     """`x` is `[..., heads, d]`: every head projects its own input; returns `[..., heads * d_head]`."""
     weight = rearrange(linear.weight, "(h e) d -> h e d", e=d_head)

@@ -8,7 +8,7 @@ transformers builds no mask at all, and nothing warns.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ SLOT = "_vitreous_points"
 """Where an attention module keeps its hook points while they are wired (a plain attribute, not a child module)."""
 
 
+@no_type_check
 def hooked_attention(
     module: nn.Module,
     query: Tensor,
@@ -67,6 +68,7 @@ def hooked_attention(
     return _show(points, "hook_z", z).contiguous(), pattern
 
 
+@no_type_check
 def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
     """Softmax over keys; a sink is one more logit per head that takes weight and is dropped again."""
     if sinks is None:
@@ -75,10 +77,12 @@ def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
     return torch.cat([scores, extra], -1).softmax(-1, dtype=torch.float32)[..., :-1]
 
 
+@no_type_check
 def _show(points: Mapping[str, Point], name: str, value: Tensor) -> Tensor:
     return points[name](value) if name in points and points[name].active else value
 
 
+@no_type_check
 def _by_position(points: Mapping[str, Point], name: str, value: Tensor) -> Tensor:
     """Shows `[b, heads, pos, d]` as `[b, pos, heads, d]`, the layout that hook functions expect."""
     if name in points and points[name].active:
@@ -93,6 +97,7 @@ for _native, _name in NAMES.items():
     ALL_MASK_ATTENTION_FUNCTIONS.register(_name, eager_mask)
 
 
+@no_type_check
 class Switch:
     """Routes a tower's attention through `hooked_attention` while anybody needs it, and puts it back afterwards."""
 
@@ -118,6 +123,7 @@ class Switch:
             self.saved = []
 
 
+@no_type_check
 def _configs(tower: nn.Module) -> list[Any]:
     """Every distinct configuration object in a tower; some modules hold their own copy of the model's."""
     found: dict[int, Any] = {}

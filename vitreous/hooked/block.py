@@ -19,21 +19,23 @@ class Group(nn.Module):
 class AttentionGroup(Group):
     """Hook points and weights of one attention layer; the weights are views, not copies."""
 
-    def __init__(self, native: nn.Module, site: Attention, scale: Callable[[], Tensor | None]) -> None:
+    def __init__(
+        self, native: nn.Module, layer: nn.Module, site: Attention, scale: Callable[[], Tensor | None]
+    ) -> None:
         super().__init__()
-        self.__dict__["_native"] = (native, site, scale)
+        self.__dict__["_native"] = (native, layer, site, scale)
 
     @property
     def W_O(self) -> Tensor:
         """`[heads, d_head, d]`."""
-        native, site, _ = self.__dict__["_native"]
-        return rearrange(_weight(native, site.out), "d (h e) -> h e d", h=n_heads(native))
+        native, layer, site, _ = self.__dict__["_native"]
+        return rearrange(_weight(layer, native, site.out), "d (h e) -> h e d", h=n_heads(native))
 
     @property
     def b_O(self) -> Tensor | None:
         """`[d]`, or None."""
-        native, site, _ = self.__dict__["_native"]
-        return getattr(find(native, native, site.out), "bias", None)
+        native, layer, site, _ = self.__dict__["_native"]
+        return getattr(find(layer, native, site.out), "bias", None)
 
     @property
     def W_Q(self) -> Tensor:
@@ -53,22 +55,22 @@ class AttentionGroup(Group):
     @property
     def contribution_scale(self) -> Tensor | None:
         """LayerScale: what the projection's output is multiplied by before it is added to the stream, or None."""
-        return self.__dict__["_native"][2]()
+        return self.__dict__["_native"][3]()
 
     def _qkv(self, which: int) -> Tensor:
-        native, site, _ = self.__dict__["_native"]
+        native, layer, site, _ = self.__dict__["_native"]
         d_head = self.W_O.shape[1]
         if isinstance(native, nn.MultiheadAttention) and native.in_proj_weight is not None:
             return rearrange(native.in_proj_weight.chunk(3)[which], "(h e) d -> h d e", e=d_head)
         if len(site.qkv) == 3:
-            return rearrange(_weight(native, site.qkv[which]), "(h e) d -> h d e", e=d_head)
+            return rearrange(_weight(layer, native, site.qkv[which]), "(h e) d -> h d e", e=d_head)
         if len(site.qkv) == 1:
-            return rearrange(_weight(native, site.qkv[0]).chunk(3)[which], "(h e) d -> h d e", e=d_head)
+            return rearrange(_weight(layer, native, site.qkv[0]).chunk(3)[which], "(h e) d -> h d e", e=d_head)
         raise UnsupportedError(f"the q, k and v weights of {type(native).__name__} are not known")
 
 
-def _weight(native: nn.Module, path: str) -> Tensor:
-    module = find(native, native, path)
+def _weight(layer: nn.Module, native: nn.Module, path: str) -> Tensor:
+    module = find(layer, native, path)
     if module is None or not isinstance(getattr(module, "weight", None), Tensor):
         raise UnsupportedError(f"{type(native).__name__} has no weight at {path!r}")
     return module.weight  # type: ignore[return-value]

@@ -215,8 +215,8 @@ class ActivationCache(LensCache):
     # --- small parts ---------------------------------------------------------------------------------------------
 
     def _layer(self, layer: int | None) -> int:
-        n = self.model.cfg.n_layers
-        layer = n if layer is None or layer == -1 else layer
+        n: int = self.model.cfg.n_layers
+        layer = n if layer is None or layer == -1 else int(layer)
         if not 0 <= layer <= n:
             raise BadInputError(f"layer {layer} does not exist: {self.model.name} has {n} layers")
         return layer

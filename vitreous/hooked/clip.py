@@ -114,7 +114,10 @@ class HookedCLIP(HookedModel):
     @property
     def logit_scale(self) -> Float[Tensor, ""]:
         """What cosine similarities are multiplied by (already exponentiated)."""
-        return self.native.logit_scale.reshape(()).exp()  # type: ignore[operator, union-attr]
+        native: Any = self.native
+        scale = native.logit_scale.reshape(())
+        highest = getattr(native, "max_log_logit_scale", None)  # AIMv2 clamps
+        return (scale if highest is None else scale.clamp(0.0, highest)).exp()
 
     @property
     def logit_bias(self) -> Float[Tensor, ""] | None:

@@ -6,7 +6,7 @@ functions is not applied: use it on models in evaluation mode.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from einops import einsum, rearrange
@@ -25,6 +25,7 @@ _MHA_ARGUMENTS = (
 _TRANSPOSED = ("hook_q", "hook_k", "hook_v", "hook_z")
 
 
+@no_type_check
 class AttentionMode(TorchFunctionMode):
     """Shows what attention computes inside one module's forward."""
 
@@ -49,7 +50,9 @@ class AttentionMode(TorchFunctionMode):
         point = self.points.get(name)
         if point is None or not point.active:
             return value
-        return point(value.transpose(-2, -3)).transpose(-2, -3) if name in _TRANSPOSED else point(value)
+        if name not in _TRANSPOSED:
+            return point(value)
+        return point(value.transpose(-2, -3).clone()).transpose(-2, -3)  # a query may be a view of a weight
 
     def sdpa(
         self,
@@ -106,6 +109,7 @@ class AttentionMode(TorchFunctionMode):
         return out, shown if a.get("need_weights", True) else None
 
 
+@no_type_check
 def _mha_bias(a: dict[str, Any], heads: int, q: Tensor, k: Tensor) -> Tensor | None:
     """The additive mask of `nn.MultiheadAttention`, where True means "masked out"."""
     bias = None
@@ -118,12 +122,14 @@ def _mha_bias(a: dict[str, Any], heads: int, q: Tensor, k: Tensor) -> Tensor | N
     return bias
 
 
+@no_type_check
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     if mask.dtype != torch.bool:
         return mask
     return torch.zeros_like(mask, dtype=dtype).masked_fill(mask, float("-inf"))
 
 
+@no_type_check
 def per_head(point: Point, z: Tensor, out: Tensor, weight: Tensor, bias: Tensor | None, heads: int) -> Tensor:
     """The output of attention after its heads' results `z_h W_O^h` went through a point.
 

@@ -44,6 +44,9 @@ class Family:
         special: kinds of the positions before the patches, in order; a kind may be followed by `*field` to repeat it
             as often as the config's field says, e.g. `register*num_register_tokens`.
         interpolate: how other image sizes are asked for: `flag` (an argument of forward), `always`, or `never`.
+        rotary: whether q and k are rotated between their projections and the attention function.
+        patches: einops pattern that cuts `b c (h p) (w q)` pixels for towers that take patches and their shapes.
+        noise: name of the argument that orders the patches of a masked autoencoder, which drops the last of them.
         padding: how the tokenizer pads (text).
         sizes: our name of a size -> the config's name of it, where it is not the usual one.
         processor: transformers' image processor class (PIL backend) that fits when a checkpoint brings none.
@@ -60,6 +63,9 @@ class Family:
     head: Table = field(default_factory=dict)
     special: tuple[str, ...] = ()
     interpolate: Literal["flag", "always", "never"] = "flag"
+    rotary: bool = False
+    patches: str = ""
+    noise: str = ""
     padding: Literal["longest", "max_length"] = "longest"
     sizes: Mapping[str, str] = field(default_factory=dict)
     processor: str = "ViTImageProcessorPil"
@@ -89,6 +95,7 @@ def pre_ln(
     attn_out: str | Scaled = "",
     qkv: tuple[str, ...] = ("q_proj", "k_proj", "v_proj"),
     pre_linear: str = "",
+    gate: str = "",
     route: str = "interface",
 ) -> dict[str, Site]:
     """The rows of a pre-LN block: `x + attn(ln1(x))`, then `x + mlp(ln2(x))`.
@@ -104,6 +111,7 @@ def pre_ln(
         attn_out: as `mlp_out`, for attention; the attention module itself when empty.
         qkv: projections relative to `attn`.
         pre_linear: module whose output is the linear branch of a gated MLP; may be absent in some sizes.
+        gate: module without which there is no linear branch, where an ungated MLP uses the same names.
         route: see `Attention.route`.
     """
     attn_out = attn_out or attn
@@ -120,7 +128,7 @@ def pre_ln(
         "mlp.hook_pre": Out(pre),
     }
     if pre_linear:
-        rows["mlp.hook_pre_linear"] = Out(pre_linear, optional=True)
+        rows["mlp.hook_pre_linear"] = Out(pre_linear, optional=True, needs=gate)
     return rows | {
         "mlp.hook_post": In(post),
         "hook_mlp_out": mlp_out if isinstance(mlp_out, Scaled) else Out(mlp_out),

@@ -11,7 +11,15 @@ import torch
 import transformers
 from torch import nn
 
-from vitreous.errors import BadInputError, FormatError, NetworkError, UnknownNameError, UnsupportedError, unknown
+from vitreous.errors import (
+    BadInputError,
+    FormatError,
+    NetworkError,
+    UnknownNameError,
+    UnsupportedError,
+    VitreousError,
+    unknown,
+)
 from vitreous.hooked.families import FAMILIES
 from vitreous.hooked.family import Entry, Family
 
@@ -88,24 +96,27 @@ def read_config(source: Source) -> dict[str, Any]:
 
 
 def _download(source: Source, file: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    """A file of a hub model, from the cache or the hub, which is asked once before the download, to fail at once."""
+    from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     try:
+        cached = try_to_load_from_cache(source.path, file, revision=source.revision)
+        if isinstance(cached, str) and constants.HF_HUB_OFFLINE:
+            return Path(cached)
+        if constants.HF_HUB_OFFLINE:
+            raise offline(source)
+        HfApi().model_info(source.path, revision=source.revision, timeout=10)
         return Path(hf_hub_download(source.path, file, revision=source.revision))
-    except LocalEntryNotFoundError as error:
-        raise offline(source) from error
-    except (RepositoryNotFoundError, EntryNotFoundError, HFValidationError) as error:
+    except (RepositoryNotFoundError, HFValidationError) as error:
         raise UnknownNameError(
-            f"the Hugging Face hub has no model {source.name!r} that you can read, or it has no {file}; "
-            f"embedded models: {embedded()}"
+            f"the Hugging Face hub has no model {source.name!r} that you can read; embedded models: {embedded()}"
         ) from error
-    except OSError as error:
+    except HfHubHTTPError as error:
+        raise NetworkError(f"the Hugging Face hub would not give {file} of {source.name!r}: {error}") from error
+    except VitreousError:
+        raise
+    except Exception as error:  # connection errors of whichever HTTP library the hub client uses
         raise offline(source) from error
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from torch import Tensor, nn
@@ -45,10 +45,12 @@ class HookedModel(HookedRootModule):
 
     # --- names ---------------------------------------------------------------------------------------------------
 
+    @no_type_check
     def points(self, pattern: str = "*") -> list[str]:
         """Names of the hook points that match a glob, in execution order, e.g. `"blocks.0.*"`."""
         return [name for name in self.hook_dict if fnmatchcase(name, pattern)]
 
+    @no_type_check
     def resolve(self, name: str) -> str:
         """The canonical name of a point; understands second names such as `hook_post_head_pre_normalize`.
 
@@ -62,6 +64,7 @@ class HookedModel(HookedRootModule):
             return other
         raise unknown("hook point", name, self.hook_dict, hint=f"`model.points()` lists those of {self.name or 'it'}")
 
+    @no_type_check
     def select(self, names_filter: NamesFilter) -> list[str]:
         """The points that a filter means: a name or glob, a list of those, a function of the name, None for the usual.
 
@@ -97,6 +100,7 @@ class HookedModel(HookedRootModule):
         for each in self.select(name):
             self._place(each, hook, **options)
 
+    @no_type_check
     def _place(self, name: str, hook: Any, **options: Any) -> tuple[Point, LensHandle]:
         point = self.hook_dict[name]
         alias = None if point.name == name else [name]
@@ -149,6 +153,7 @@ class HookedModel(HookedRootModule):
                     self.clear_contexts()
             self.context_level -= 1
 
+    @no_type_check
     def _demand_fired(self, fired: dict[str, int]) -> None:
         """Raises unless every point has fired since its count was taken."""
         silent = [name for name, count in fired.items() if self.hook_dict[name].n_fired == count]
@@ -271,6 +276,7 @@ class HookedModel(HookedRootModule):
         return self.native.load_state_dict(*args, **kwargs)
 
 
+@no_type_check
 def _keep(
     tensor: Tensor,
     hook: Any,

@@ -1,13 +1,18 @@
-"""Hook points: TransformerLens' own, plus what wrapping (not converting) a native model needs."""
+"""Hook points: TransformerLens' own, plus what wrapping (not converting) a native model needs.
+
+What runs inside every hooked module, here and in the modules around this one, is marked `no_type_check`: it carries no
+shapes, and the checks that tests switch on at run time would cost more than the forward pass itself.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint, LensHandle
 
 
+@no_type_check
 class Point(HookPoint):
     """A TransformerLens hook point that reports when hooks come or go, and counts how often it fired.
 
@@ -52,6 +57,7 @@ class Point(HookPoint):
         return x
 
 
+@no_type_check
 def through(point: Point, value: Tensor) -> tuple[Tensor, bool]:
     """Shows a derived value (one the native forward never makes) to a point's hooks.
 
@@ -69,6 +75,7 @@ def through(point: Point, value: Tensor) -> tuple[Tensor, bool]:
     return new, not torch.equal(new, before) if before is not None else value._version != version
 
 
+@no_type_check
 def exact(native: Tensor, rebuilt: Tensor, edited: bool) -> Tensor:
     """The native value where nothing was edited, bit for bit, with the gradient of the rebuilt one.
 

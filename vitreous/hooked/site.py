@@ -18,11 +18,13 @@ class Out:
         path: the module.
         layout: how the native tensor is laid out, as the left side of an einops pattern; the hook sees `b (h w) d`.
         optional: the module may be missing (None or Identity); then the point does not exist.
+        needs: a path that must exist, too, for the point to exist (the gate of a gated MLP).
     """
 
     path: str
     layout: str = ""
     optional: bool = False
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,25 +56,27 @@ class Attention:
 
     Attributes:
         path: the module that calls the attention function.
-        out: the output projection, relative to `path`.
+        out: the output projection, relative to `path`; with a leading `/`, relative to the layer.
         qkv: the q, k and v projections relative to `path`, or one fused projection, or none (only weights need them).
         route: `interface` when the module asks transformers for its attention function, `mode` when softmax, sdpa or
             `nn.MultiheadAttention` must be intercepted.
+        optional: the module may be missing; then the points do not exist.
     """
 
     path: str
     out: str = ""
     qkv: tuple[str, ...] = ("q_proj", "k_proj", "v_proj")
     route: str = "interface"
+    optional: bool = False
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A raw parameter (position embeddings) that a module reads in its forward.
+    """A raw parameter (position embeddings) that a module reads in its forward, or an embedding that it may resize.
 
     Attributes:
         path: the module that holds it.
-        name: the attribute.
+        name: the attribute: a parameter, or an `nn.Embedding`.
         method: the module's method that returns the parameter resized to another image size.
         always: whether the native forward always calls that method (else only when asked to interpolate).
     """

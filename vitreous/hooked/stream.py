@@ -5,7 +5,7 @@ around the norm; so the difference that the edit makes is carried to the layer's
 contributions that the native layer scales by a raw parameter.
 """
 
-from typing import Any
+from typing import Any, no_type_check
 
 from torch import Tensor, nn
 
@@ -13,6 +13,7 @@ from vitreous.hooked.point import Point, through
 from vitreous.hooked.wiring import Points, Undo, first, first_input, on_input, on_output
 
 
+@no_type_check
 class Stream:
     """Attaches the stream's points of one layer.
 
@@ -69,21 +70,22 @@ class Stream:
         return edit
 
     def _middle(self, x: Tensor) -> Tensor:
-        mid = x
-        for delta in self.deltas:
-            mid = mid + delta
+        mid = self._moved(x)
         if self.active("hook_resid_mid"):
-            shared = mid is x  # then an edit in place reaches the skip path by itself
-            before = mid if shared else mid.clone()
+            before = x if mid is x else self._moved(x)  # a tensor of its own: what the skip path carries anyway
             mid = self.points["hook_resid_mid"](mid)
-            if not shared or mid is not x:
+            if mid is not x:  # else an edit in place has reached the skip path, which shares the tensor
                 self.deltas.append(mid - before)
         return self.points["hook_mlp_in"](mid.clone()) if self.active("hook_mlp_in") else mid
 
     def _leave(self, x: Tensor) -> Tensor:
+        x = self._moved(x)
+        return self.points["hook_resid_post"](x) if self.active("hook_resid_post") else x
+
+    def _moved(self, x: Tensor) -> Tensor:
         for delta in self.deltas:
             x = x + delta
-        return self.points["hook_resid_post"](x) if self.active("hook_resid_post") else x
+        return x
 
     def _forget(self, *_: Any) -> None:
         self.deltas.clear()
@@ -97,6 +99,7 @@ class Stop(Exception):
         self.resid = resid
 
 
+@no_type_check
 def stop_at(layers: list[nn.Module], layer: int) -> Undo:
     """Makes the forward end with `Stop` before `layers[layer]`, or after the last one."""
     if layer < len(layers):

@@ -1,6 +1,6 @@
 """Which position of a sequence is what: CLS, a register, a patch at (row, column), or text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +43,10 @@ class TokenMap:
     def __len__(self) -> int:
         return self.n
 
+    def first(self, n: int) -> "TokenMap":
+        """The map of the first `n` positions."""
+        return TokenMap(self.kind[:n], self.row[:n], self.col[:n], self.grid, self.patch_size, self.frame[:n])
+
     def index(self, kind: str = "all") -> Int[Tensor, "n"]:
         """Positions of one kind, in order.
 
@@ -71,7 +75,7 @@ class TokenMap:
         height, width = self.patch_size
         return col * width, row * height, (col + 1) * width, (row + 1) * height
 
-    def positions(self, box: tuple[float, float, float, float]) -> Int[Tensor, "n"]:
+    def positions(self, box: Sequence[float | int]) -> Int[Tensor, "n"]:
         """Patches that a box (x0, y0, x1, y1) in pixels of the model's input touches."""
         x0, y0, x1, y1 = box
         height, width = self.patch_size

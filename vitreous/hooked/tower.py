@@ -126,20 +126,24 @@ class HookedTower(HookedModel):
                 if getattr(site, "optional", False):
                     continue
                 raise UnsupportedError(f"{type(self.native).__name__} has no module {path!r} for {prefix}{key}")
-            points = {n: self._point(prefix + n, site, module) for n in sites.names(key, site)}
+            if isinstance(site, sites.Parameter) and getattr(module, site.name, None) is None:
+                continue  # sizes without learnt positions
+            if isinstance(site, sites.Out) and site.needs and find(self.native, base, site.needs) is None:
+                continue
+            points = {n: self._point(prefix + n, site, module, base) for n in sites.names(key, site)}
             if isinstance(site, sites.ResidPre | sites.ResidMid | sites.MlpIn | sites.ResidPost | sites.Scaled):
                 stream |= points
                 norm2 = module if isinstance(site, sites.ResidMid) else norm2
                 if isinstance(site, sites.Scaled):
                     scaled[key] = (module, site.scale)
             else:
-                self.wires.append(Wire(points, self._attach(site, module, points)))
+                self.wires.append(Wire(points, self._attach(site, module, base, points)))
                 if isinstance(site, sites.Norm):
                     self.norms[prefix + key] = NormView(module)
         if stream:
             self.wires.append(Wire(stream, Stream(base, stream, norm2, scaled).attach))
 
-    def _attach(self, site: sites.Site, module: nn.Module, points: dict[str, Point]) -> Any:
+    def _attach(self, site: sites.Site, module: nn.Module, base: nn.Module, points: dict[str, Point]) -> Any:
         match site:
             case sites.Out():
                 return partial(attach.attach_out, module, points, site.layout)
@@ -149,7 +153,7 @@ class HookedTower(HookedModel):
                 attach.norm_kind(module)
                 return partial(attach.attach_norm, module, points)
             case sites.Attention():
-                out = find(module, module, site.out) if site.out else None
+                out = find(base, module, site.out) if site.out else None
                 return partial(attach.attach_attention, module, out, points, site.route, self.switch)
             case sites.Parameter():
                 return partial(attach.attach_parameter, module, points, site.name, site.method, site.always)
@@ -163,10 +167,10 @@ class HookedTower(HookedModel):
         if norm is None or attn is None or len(projections) != len(found):
             return  # quantised or replaced projections: these opt-in points do not exist
         d_head = projections[0].weight.shape[0] // attach.n_heads(attn)
-        points = {n: self._point(prefix + n, site, norm) for n in sites.names(key, site)}
+        points = {n: self._point(prefix + n, site, norm, layer) for n in sites.names(key, site)}
         self.wires.append(Wire(points, partial(attach.attach_split, norm, projections, d_head, points)))
 
-    def _point(self, name: str, site: sites.Site, module: nn.Module) -> Point:
+    def _point(self, name: str, site: sites.Site, module: nn.Module, base: nn.Module) -> Point:
         """Makes a point and the groups above it."""
         holder: nn.Module = self
         *groups, last = name.split(".")
@@ -174,7 +178,7 @@ class HookedTower(HookedModel):
             if not hasattr(holder, part):
                 attention = isinstance(site, sites.Attention) and i == len(groups) - 1
                 scale = partial(self._scale, ".".join(groups))
-                holder.add_module(part, AttentionGroup(module, site, scale) if attention else Group())  # type: ignore
+                holder.add_module(part, AttentionGroup(module, base, site, scale) if attention else Group())  # type: ignore
             holder = getattr(holder, part)
         point = Point()
         holder.add_module(last, point)
@@ -189,7 +193,8 @@ class HookedTower(HookedModel):
         layer = self.layers[int(attn.split(".")[1])]
         match self.family.block["hook_attn_out"]:
             case sites.Scaled(scale=name):
-                return getattr(layer, name)
+                scale = getattr(layer, name)
+                return scale if isinstance(scale, Tensor) else None  # BEiT without LayerScale keeps a plain 1.0
             case sites.Out(path=path):
                 module = find(self.native, layer, path)
                 names = ("lambda1", "gamma")
@@ -204,7 +209,7 @@ class HookedTower(HookedModel):
         assert attention is not None
         heads, d_model = attach.n_heads(attention), read("d_model", "hidden_size", "embed_dim", "d_model")
         down = find(self.native, self.layers[0], getattr(self.family.block.get("mlp.hook_post"), "path", ""))
-        out = find(attention, attention, attn.out)
+        out = find(self.layers[0], attention, attn.out)
         d_attn = getattr(out, "in_features", d_model)
         kinds = {norm.centred for norm in self.norms.values()}
         image, patch = self._image_sizes()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
@@ -101,7 +102,13 @@ class HookedViT(HookedTower):
             image_size: height and width in pixels.
         """
         height, width = two(self.cfg.patch_size)
-        return image_tokens(self._special(), (image_size[0] // height, image_size[1] // width), (height, width))
+        whole = image_tokens(self._special(), (image_size[0] // height, image_size[1] // width), (height, width))
+        return whole if not self.family.noise else whole.first(len(self._special()) + self._n_kept(whole))
+
+    def _n_kept(self, tokens: TokenMap) -> int:
+        """Patches that a masked autoencoder keeps (of which `mask_ratio=0` as a loading option keeps all)."""
+        n_patches = len(tokens.index("patch"))
+        return int(n_patches * (1 - self.tower.config.mask_ratio))  # type: ignore[union-attr, operator]
 
     def _special(self) -> tuple[str, ...]:
         kinds: list[str] = []
@@ -112,11 +119,16 @@ class HookedViT(HookedTower):
 
     def _image_sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
         config: Any = self.tower.config
-        return two(config.image_size), two(config.patch_size)
+        patch = two(config.patch_size)
+        if getattr(config, "image_size", None) is not None:
+            return two(config.image_size), patch
+        side = round(config.num_patches**0.5)
+        return (side * patch[0], side * patch[1]), patch
 
     def _n_ctx(self) -> int:
         (height, width), (ph, pw) = self._image_sizes()
-        return len(self._special()) + (height // ph) * (width // pw)
+        whole = image_tokens((), (height // ph, width // pw), (ph, pw))
+        return len(self._special()) + (self._n_kept(whole) if self.family.noise else whole.n)
 
     # --- running -------------------------------------------------------------------------------------------------
 
@@ -132,4 +144,15 @@ class HookedViT(HookedTower):
                 raise BadInputError(f"{self.name} takes {two(self.cfg.image_size)} pixels only, got {size}")
             if self.family.interpolate == "flag":
                 kwargs.setdefault("interpolate_pos_encoding", True)
-        return {"pixel_values": inputs.to(self.device, self.dtype), **kwargs}
+        pixels = inputs.to(self.device, self.dtype)
+        height, width = (n // p for n, p in zip(size, two(self.cfg.patch_size), strict=True))
+        if self.family.noise:  # keep the order of the patches, and of those that are dropped the last ones
+            order = torch.arange(height * width, device=self.device) / (height * width)
+            kwargs.setdefault(self.family.noise, order.expand(len(pixels), -1))
+        if self.family.patches:
+            pixels = rearrange(pixels, f"b c (h p) (w q) -> {self.family.patches}", h=height, w=width)
+            kwargs.setdefault(
+                "pixel_attention_mask", torch.ones(pixels.shape[:2], device=self.device, dtype=torch.long)
+            )
+            kwargs.setdefault("spatial_shapes", torch.tensor([[height, width]] * len(pixels), device=self.device))
+        return {"pixel_values": pixels, **kwargs}

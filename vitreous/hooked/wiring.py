@@ -1,7 +1,7 @@
 """Wires between hook points and native modules, and how to reach the hidden state in what a module takes and gives."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, no_type_check
 
 from torch import Tensor, nn
 
@@ -11,6 +11,7 @@ Points = Mapping[str, Point]
 Undo = Callable[[], None]
 
 
+@no_type_check
 class Wire:
     """Points that are attached together. `sync` brings the native module in line with the hooks there are.
 
@@ -42,6 +43,7 @@ class Wire:
         self.undo, self.active = [], ()
 
 
+@no_type_check
 def find(root: nn.Module, base: nn.Module, path: str) -> nn.Module | None:
     """The module at a site's path; None when no alternative exists (missing, None or Identity)."""
     for option in path.split("|"):
@@ -54,11 +56,13 @@ def find(root: nn.Module, base: nn.Module, path: str) -> nn.Module | None:
     return None
 
 
+@no_type_check
 def first(out: Any) -> Tensor:
     """The hidden state in what a module returned."""
     return out if isinstance(out, Tensor) else out[0]
 
 
+@no_type_check
 def with_first(out: Any, new: Tensor) -> Any:
     """What a module returned, with another hidden state."""
     return new if isinstance(out, Tensor) else (new, *out[1:])
@@ -67,11 +71,13 @@ def with_first(out: Any, new: Tensor) -> Any:
 _HIDDEN = ("hidden_states", "hidden_state", "x", "input")
 
 
+@no_type_check
 def first_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """The hidden state among a module's arguments."""
     return args[0] if args else next(kwargs[k] for k in _HIDDEN if k in kwargs)
 
 
+@no_type_check
 def with_input(args: tuple[Any, ...], kwargs: dict[str, Any], new: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A module's arguments with another hidden state."""
     if args:
@@ -79,6 +85,7 @@ def with_input(args: tuple[Any, ...], kwargs: dict[str, Any], new: Tensor) -> tu
     return args, kwargs | {next(k for k in _HIDDEN if k in kwargs): new}
 
 
+@no_type_check
 def on_input(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Undo:
     """Passes a module's input through `edit`."""
 
@@ -88,6 +95,7 @@ def on_input(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Undo:
     return module.register_forward_pre_hook(hook, with_kwargs=True).remove
 
 
+@no_type_check
 def on_output(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Undo:
     """Passes a module's output through `edit`, before any hook that is there already.
 
@@ -101,6 +109,7 @@ def on_output(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Undo:
     return module.register_forward_hook(hook, prepend=True).remove
 
 
+@no_type_check
 def on_both(module: nn.Module, edit: Callable[[Tensor, Tensor], Tensor]) -> Undo:
     """Passes a module's output through `edit(input, output)`."""
 

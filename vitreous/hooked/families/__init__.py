@@ -1,11 +1,39 @@
 """Every family, written out. A new one is one file of data and one line here; `check_family` tests it."""
 
+from vitreous.hooked.families.aimv2 import AIMV2_TEXT, AIMV2_VISION
+from vitreous.hooked.families.beit import BEIT, DATA2VEC
 from vitreous.hooked.families.clip import CLIP_TEXT, CLIP_VISION
+from vitreous.hooked.families.clip_kin import ALTCLIP_VISION, CHINESE_CLIP_VISION, METACLIP2_TEXT, METACLIP2_VISION
+from vitreous.hooked.families.deit import DEIT
+from vitreous.hooked.families.dinov2 import DINOV2, DINOV2_REGISTERS
+from vitreous.hooked.families.dinov3 import DINOV3
+from vitreous.hooked.families.siglip import SIGLIP_TEXT, SIGLIP_VISION
+from vitreous.hooked.families.siglip2 import SIGLIP2_TEXT, SIGLIP2_VISION
 from vitreous.hooked.families.vit import VIT
+from vitreous.hooked.families.vit_kin import IJEPA, MAE, MSN
 from vitreous.hooked.family import Family
 
 FAMILIES: tuple[Family, ...] = (
     CLIP_VISION,
     CLIP_TEXT,
+    SIGLIP_VISION,
+    SIGLIP_TEXT,
+    SIGLIP2_VISION,
+    SIGLIP2_TEXT,
     VIT,
+    DEIT,
+    DINOV2,
+    DINOV2_REGISTERS,
+    DINOV3,
+    BEIT,
+    DATA2VEC,
+    MSN,
+    IJEPA,
+    MAE,
+    AIMV2_VISION,
+    AIMV2_TEXT,
+    METACLIP2_VISION,
+    METACLIP2_TEXT,
+    CHINESE_CLIP_VISION,
+    ALTCLIP_VISION,
 )

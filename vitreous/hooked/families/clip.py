@@ -1,7 +1,7 @@
 """CLIP (OpenAI, LAION, DataComp checkpoints in the transformers format)."""
 
 from vitreous.hooked.family import Entry, Family, pre_ln
-from vitreous.hooked.site import Norm, Out
+from vitreous.hooked.site import Norm, Out, Parameter
 
 CLIP_BLOCK = pre_ln(
     ln1="layer_norm1",
@@ -33,7 +33,7 @@ CLIP_VISION = Family(
     },
     embed={
         "hook_embed": Out("embeddings.patch_embedding", layout="b d h w"),
-        "hook_pos_embed": Out("embeddings.position_embedding"),
+        "hook_pos_embed": Parameter("embeddings", "position_embedding"),
         "hook_full_embed": Out("embeddings"),
         "ln_pre": Norm("pre_layrnorm", also="hook_ln_pre"),
     },

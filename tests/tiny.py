@@ -1,0 +1,186 @@
+"""One tiny random model per family and class, built offline in milliseconds.
+
+Weights are redrawn with a standard deviation of 0.2: with the usual 0.02 a wrong mask, pattern or norm hardly moves the
+output, and a comparison passes for no reason.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+SIZE, PATCH = 32, 8
+SHAPE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+IMAGE = {"image_size": SIZE, "patch_size": PATCH}
+WORDS = {
+    "vocab_size": 120,
+    "max_position_embeddings": 16,
+    "bos_token_id": 1,
+    "eos_token_id": 119,
+    "pad_token_id": 0,
+}
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """How to build one native model, and what it takes.
+
+    Attributes:
+        cls: native class.
+        config: builds its configuration.
+        kind: which tower is meant.
+        note: what sets this one apart, for the test's name.
+    """
+
+    cls: str
+    config: Callable[[], Any]
+    kind: str = "vision"
+    note: str = ""
+
+    @property
+    def id(self) -> str:
+        """Name of the test."""
+        return "-".join(filter(None, (self.cls, self.kind, self.note)))
+
+    def native(self, seed: int = 0) -> nn.Module:
+        """The model, in evaluation mode, with redrawn weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return redraw(getattr(transformers, self.cls)(self.config()).eval(), seed)
+
+    def inputs(self, seed: int = 0, batch: int = 2) -> Any:
+        """Pixels, or token ids with one padded row."""
+        return pixels(seed, batch) if self.kind == "vision" else ids(self.cls, batch)
+
+
+def redraw(native: nn.Module, seed: int = 0) -> nn.Module:
+    """New weights: matrices with a standard deviation of 0.2, everything else jittered."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in native.parameters():
+            noise = torch.randn(parameter.shape, generator=generator) * 0.2
+            parameter.copy_(noise if parameter.dim() >= 2 else parameter + noise)
+    return native
+
+
+def pixels(seed: int = 0, batch: int = 2, size: int = SIZE) -> Tensor:
+    """Random normalised pixels."""
+    return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def ids(cls: str, batch: int = 2) -> dict[str, Tensor]:
+    """Token ids; the last row is padded, and SigLIP gets its full length without a mask."""
+    length = 16 if "iglip" in cls else 7
+    rows = torch.randint(3, 118, (batch, length), generator=torch.Generator().manual_seed(1))
+    rows[:, 0], rows[:, -1] = 1, 119
+    if "iglip" in cls:
+        return {"input_ids": rows}
+    rows[-1, -3:] = torch.tensor([119, 0, 0])
+    return {"input_ids": rows, "attention_mask": (rows != 0).long()}
+
+
+def vision(name: str, **options: Any) -> Callable[[], Any]:
+    """A vision configuration."""
+    return lambda: getattr(transformers, name)(**SHAPE, **IMAGE, **options)
+
+
+def text(name: str, **options: Any) -> Callable[[], Any]:
+    """A text configuration."""
+    return lambda: getattr(transformers, name)(**SHAPE, **WORDS, **options)
+
+
+def dual(name: str, vision: dict[str, Any] | None = None, text: dict[str, Any] | None = None, **options: Any) -> Any:
+    """A configuration with two towers."""
+    towers = {
+        "vision_config": {**SHAPE, **IMAGE, **(vision or {})},
+        "text_config": {**SHAPE, **WORDS, **(text or {})},
+    }
+    return lambda: getattr(transformers, name)(**towers, **options)
+
+
+_CLIP = dual("CLIPConfig", projection_dim=16)
+_CLIP_CLASSES = dual("CLIPConfig", projection_dim=16, num_labels=5)
+_SIGLIP = dual("SiglipConfig", text={"projection_size": 32})
+_SIGLIP2 = dual("Siglip2Config", {"num_patches": 16}, {"projection_size": 32})
+_METACLIP2 = dual("MetaClip2Config", projection_dim=16)
+_AIMV2 = dual("Aimv2Config", {"use_head": True}, projection_dim=16)
+_DINO = {"mlp_ratio": 2}
+_BEIT = {"layer_scale_init_value": 0.3, "use_relative_position_bias": True, "use_absolute_position_embeddings": True}
+_DECODER = {
+    "decoder_hidden_size": 16,
+    "decoder_num_hidden_layers": 1,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 32,
+}
+
+
+def _siglip2_vision() -> Any:
+    return transformers.Siglip2VisionConfig(**SHAPE, num_patches=16, patch_size=PATCH)
+
+
+TINY: tuple[Tiny, ...] = (
+    Tiny("CLIPModel", _CLIP),
+    Tiny("CLIPVisionModel", vision("CLIPVisionConfig")),
+    Tiny("CLIPVisionModelWithProjection", vision("CLIPVisionConfig", projection_dim=16)),
+    Tiny("CLIPForImageClassification", _CLIP_CLASSES),
+    Tiny("CLIPModel", _CLIP, "text"),
+    Tiny("CLIPTextModel", text("CLIPTextConfig"), "text"),
+    Tiny("CLIPTextModelWithProjection", text("CLIPTextConfig", projection_dim=16), "text"),
+    Tiny("SiglipModel", _SIGLIP),
+    Tiny("SiglipVisionModel", vision("SiglipVisionConfig")),
+    Tiny("SiglipVisionModel", vision("SiglipVisionConfig", vision_use_head=False), note="no-head"),
+    Tiny("SiglipForImageClassification", dual("SiglipConfig", num_labels=5)),
+    Tiny("SiglipModel", _SIGLIP, "text"),
+    Tiny("SiglipTextModel", text("SiglipTextConfig", projection_size=24), "text"),
+    Tiny("ViTModel", vision("ViTConfig")),
+    Tiny("ViTForImageClassification", vision("ViTConfig", num_labels=5)),
+    Tiny("DeiTModel", vision("DeiTConfig")),
+    Tiny("DeiTForImageClassification", vision("DeiTConfig", num_labels=5)),
+    Tiny("DeiTForImageClassificationWithTeacher", vision("DeiTConfig", num_labels=5)),
+    Tiny("Dinov2Model", vision("Dinov2Config", **_DINO)),
+    Tiny("Dinov2Model", vision("Dinov2Config", use_swiglu_ffn=True, **_DINO), note="swiglu"),
+    Tiny("Dinov2ForImageClassification", vision("Dinov2Config", num_labels=5, **_DINO)),
+    Tiny("Dinov2WithRegistersModel", vision("Dinov2WithRegistersConfig", num_register_tokens=3, **_DINO)),
+    Tiny(
+        "Dinov2WithRegistersModel",
+        vision("Dinov2WithRegistersConfig", use_swiglu_ffn=True, **_DINO),
+        note="swiglu",
+    ),
+    Tiny("Dinov2WithRegistersForImageClassification", vision("Dinov2WithRegistersConfig", num_labels=5, **_DINO)),
+    Tiny("Siglip2Model", _SIGLIP2),
+    Tiny("Siglip2VisionModel", _siglip2_vision),
+    Tiny("Siglip2ForImageClassification", dual("Siglip2Config", {"num_patches": 16}, num_labels=5)),
+    Tiny("Siglip2Model", _SIGLIP2, "text"),
+    Tiny("Siglip2TextModel", text("Siglip2TextConfig", projection_size=24), "text"),
+    Tiny("DINOv3ViTModel", vision("DINOv3ViTConfig", num_register_tokens=3)),
+    Tiny("DINOv3ViTModel", vision("DINOv3ViTConfig", num_register_tokens=0, use_gated_mlp=True), note="gated"),
+    Tiny("BeitModel", vision("BeitConfig", **_BEIT)),
+    Tiny("BeitModel", vision("BeitConfig", use_mean_pooling=False, layer_scale_init_value=0), note="plain"),
+    Tiny("BeitForImageClassification", vision("BeitConfig", num_labels=5, **_BEIT)),
+    Tiny("Data2VecVisionModel", vision("Data2VecVisionConfig", **_BEIT)),
+    Tiny("Data2VecVisionForImageClassification", vision("Data2VecVisionConfig", num_labels=5, **_BEIT)),
+    Tiny("ViTMSNModel", vision("ViTMSNConfig")),
+    Tiny("ViTMSNForImageClassification", vision("ViTMSNConfig", num_labels=5)),
+    Tiny("IJepaModel", vision("IJepaConfig")),
+    Tiny("IJepaForImageClassification", vision("IJepaConfig", num_labels=5)),
+    Tiny("ViTMAEModel", vision("ViTMAEConfig", mask_ratio=0.5)),
+    Tiny("ViTMAEForPreTraining", vision("ViTMAEConfig", mask_ratio=0.5, **_DECODER)),
+    Tiny("Aimv2Model", _AIMV2),
+    Tiny("Aimv2VisionModel", vision("Aimv2VisionConfig", use_head=True)),
+    Tiny("Aimv2VisionModel", vision("Aimv2VisionConfig", use_head=False, is_native=True), note="native"),
+    Tiny("Aimv2Model", _AIMV2, "text"),
+    Tiny("Aimv2TextModel", text("Aimv2TextConfig"), "text"),
+    Tiny("MetaClip2Model", _METACLIP2),
+    Tiny("MetaClip2VisionModel", vision("MetaClip2VisionConfig")),
+    Tiny("MetaClip2VisionModelWithProjection", vision("MetaClip2VisionConfig", projection_dim=16)),
+    Tiny("MetaClip2Model", _METACLIP2, "text"),
+    Tiny("MetaClip2TextModel", text("MetaClip2TextConfig"), "text"),
+    Tiny("MetaClip2TextModelWithProjection", text("MetaClip2TextConfig", projection_dim=16), "text"),
+    Tiny("ChineseCLIPModel", dual("ChineseCLIPConfig", projection_dim=16)),
+    Tiny("ChineseCLIPVisionModel", vision("ChineseCLIPVisionConfig")),
+    Tiny("AltCLIPModel", dual("AltCLIPConfig", text={"project_dim": 16}, projection_dim=16)),
+    Tiny("AltCLIPVisionModel", vision("AltCLIPVisionConfig")),
+)

@@ -1,0 +1,138 @@
+"""What a check works on, and how it compares outputs."""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, no_type_check
+
+import torch
+from torch import Tensor, nn
+
+from vitreous.hooked.site import Attention
+from vitreous.hooked.text import HookedTextEncoder
+from vitreous.hooked.tower import HookedTower
+from vitreous.hooked.vit import HookedViT
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A wrapped model with an input.
+
+    Attributes:
+        model: the wrapper.
+        inputs: what it is called with.
+        atol: largest difference allowed between fused and explicit attention.
+        clean: the native output, without any wrapper.
+    """
+
+    model: HookedTower
+    inputs: Any
+    atol: float
+    clean: list[Tensor]
+
+    def run(self, hooks: Mapping[str, Callable[..., Any]] | None = None) -> list[Tensor]:
+        """The outputs under hooks (name -> function of the activation)."""
+        pairs = [(name, _as_hook(f)) for name, f in (hooks or {}).items()]
+        with torch.no_grad():
+            return tensors(self.model.run_with_hooks(self.inputs, fwd_hooks=pairs))
+
+    def cache(self, names: Any = "*", hooks: Mapping[str, Callable[..., Any]] | None = None) -> Any:
+        """Activations, optionally under hooks."""
+        pairs = [(name, _as_hook(f)) for name, f in (hooks or {}).items()]
+        with torch.no_grad(), self.model.hooks(fwd_hooks=pairs):
+            return self.model.run_with_cache(self.inputs, names_filter=names)[1]
+
+    def inert(self, name: str) -> bool:
+        """Whether the family declares that the point cannot change the output."""
+        globs = (*self.model.family.inert, *self.model.entry.inert)
+        return any(fnmatchcase(name, glob) for glob in globs)
+
+    def intercepted(self, name: str) -> bool:
+        """Whether the point belongs to attention that is intercepted rather than routed: no eager twin exists."""
+        tables = {**self.model.family.head, **self.model.entry.head}
+        tables |= {f"blocks.*.{key}": site for key, site in self.model.family.block.items()}
+        modes = [key for key, site in tables.items() if isinstance(site, Attention) and site.route == "mode"]
+        return any(fnmatchcase(name, f"{key}.*") for key in modes)
+
+
+@no_type_check
+def subject(native: nn.Module, inputs: Any, kind: str, atol: float) -> Subject:
+    """Wraps a native model for checking."""
+    wrapper = HookedViT if kind == "vision" else HookedTextEncoder
+    model = wrapper.from_native(native)
+    call = getattr(native, model.entry.call) if model.entry.call else native
+    with torch.no_grad():
+        clean = tensors(call(**model._inputs(inputs)))
+    return Subject(model, inputs, atol, clean)
+
+
+@no_type_check
+def _as_hook(f: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda tensor, hook: f(tensor)
+
+
+@no_type_check
+def tensors(out: Any) -> list[Tensor]:
+    """Every floating-point tensor in a native output."""
+    if isinstance(out, Tensor):
+        return [out] if out.is_floating_point() else []
+    values = out.values() if isinstance(out, Mapping) else out if isinstance(out, list | tuple) else ()
+    return [t for value in values for t in tensors(value)]
+
+
+@no_type_check
+def distance(a: list[Tensor], b: list[Tensor]) -> float:
+    """Largest absolute difference between two outputs."""
+    assert len(a) == len(b), f"outputs have {len(a)} and {len(b)} tensors"
+    return max(float((x - y).abs().max()) for x, y in zip(a, b, strict=True) if x.numel())
+
+
+@no_type_check
+def close(a: Tensor, b: Tensor, what: str, rtol: float = 2e-4) -> None:
+    """Asserts equality up to rounding, relative to the size of the values."""
+    a, b = a.detach(), b.detach()
+    if not b.numel():
+        return
+    worst = float((a - b).abs().max())
+    scale = max(1.0, float(b[b.abs() < 1e30].abs().max()))
+    assert worst <= rtol * scale, f"{what}: off by {worst:.2g} (values up to {scale:.2g})"
+
+
+@no_type_check
+def same(a: list[Tensor], b: list[Tensor], what: str, rtol: float = 2e-4) -> None:
+    """Asserts that two outputs agree up to rounding."""
+    for x, y in zip(a, b, strict=True):
+        close(x, y, what, rtol)
+
+
+@no_type_check
+def disturb(name: str, strength: float = 0.5) -> Callable[[Tensor], Tensor]:
+    """An edit that softmax and norms cannot undo: fixed noise, different for every entry."""
+
+    def edit(value: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        noise = torch.randn(value.shape, generator=generator).to(value)
+        if name.endswith("hook_scale"):
+            return value * (1 + strength * noise.abs())
+        spread = value[value.abs() < 1e30].std() if value.numel() > 1 else value.new_ones(())
+        return value + strength * noise * (spread + 0.1)
+
+    return edit
+
+
+@no_type_check
+@contextmanager
+def eager(model: HookedTower) -> Iterator[None]:
+    """The native model with transformers' eager attention."""
+    from vitreous.hooked.attention import _configs
+
+    saved = [(config, config._attn_implementation_internal) for config in _configs(model.tower)]
+    for config, _ in saved:
+        config._attn_implementation_internal = "eager"
+    try:
+        yield
+    finally:
+        for config, name in saved:
+            config._attn_implementation_internal = name
