@@ -155,6 +155,7 @@ def fit(
     lr: float = 1e-3,
     weight_decay: float = 0.05,
     save_every: int = 100,
+    stop: int | None = None,
     report: Callable[[int], None] = lambda step: None,
 ) -> None:
     """AdamW from the last checkpoint in `out` to `steps`; a killed run continues when started again.
@@ -168,6 +169,7 @@ def fit(
         lr: peak learning rate.
         weight_decay: on matrices only.
         save_every: steps between checkpoints (and reports).
+        stop: end after this many steps, before the schedule of the learning rate has run out.
         report: called after each checkpoint.
     """
     matrices = [p for p in model.parameters() if p.ndim >= 2]
@@ -176,7 +178,8 @@ def fit(
     optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
     first = _load(out, model, optimizer)
     began = time.time()
-    for step, batch in zip(range(first, steps), batches(first), strict=False):
+    last = min(steps, stop or steps)
+    for step, batch in zip(range(first, last), batches(first), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = schedule(step, steps, lr)
         value, figures = loss(batch, step)
@@ -196,7 +199,7 @@ def fit(
             out.mkdir(parents=True, exist_ok=True)
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
-        if (step + 1) % save_every == 0 or step + 1 == steps:
+        if (step + 1) % save_every == 0 or step + 1 == last:
             _save(out, step + 1, model, optimizer)
             report(step + 1)
 

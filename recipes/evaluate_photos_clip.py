@@ -25,7 +25,8 @@ tags: [clip, photographs, interpretability]
 
 A small CLIP ({size:.1f} MB in float16; 64 px, patch 8, 6 layers of width 192) trained on {n_train:,}
 photographs with class names as text, to have a model of real pictures that needs no download. It is what
-`recipes/train_photos_clip.py` makes ({steps:,} steps of {batch}); its vision tower starts from `vitreous/scenes-clip`.
+`recipes/train_photos_clip.py` makes ({steps:,} steps of {batch}, stopped
+while the rate was still high and the curve below still rising); its vision tower starts from `vitreous/scenes-clip`.
 
 ## Data
 
@@ -52,7 +53,7 @@ training classes at once:
 
 Learning curve, top-1 on the held-out photographs: CURVE.
 
-Small and trained on little: good for looking inside, not for use.
+What limits it is time: the curve had not flattened. Small and trained on little: good for looking inside, not for use.
 """
 
 

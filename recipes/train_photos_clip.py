@@ -33,7 +33,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from vitreous.hooked import HookedViT
 
 SEED = 20262
-STEPS, BATCH = 1500, 128
+STEPS, SCHEDULE, BATCH = 1800, 3000, 128  # stopped before the learning rate has fallen: see the learning curve
 SIDE = 64
 PACKS = {
     "clothing_cc0_96": "59945d1d92ddac73f51647860087362e93a6ffcf1ea79810485e4fbe0a63575e",
@@ -137,10 +137,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/photos-clip"))
     scratch = "start the vision tower from random weights instead of those of vitreous/scenes-clip"
     parser.add_argument("--scratch", action="store_true", help=scratch)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--keep", type=int, default=32, help="patches kept in all but the last eighth of the steps")
+    parser.add_argument("--keep", type=int, default=32, help="patches kept, of 64 (default: 32)")
     args = parser.parse_args()
     torch.manual_seed(SEED)
     train, test = photographs(args.data)
@@ -166,7 +166,7 @@ def main() -> None:
         return clip + named, {"clip": clip.item(), "named": named.item(), "top1": hits, "scale": scale.item()}
 
     def batches(first: int) -> Iterator[dict]:
-        data = Batches(train, first, args.steps, args.batch, args.keep, args.steps * 7 // 8)
+        data = Batches(train, first, SCHEDULE, args.batch, args.keep, SCHEDULE * 7 // 8)
         return iter(DataLoader(data, batch_size=None, num_workers=1))
 
     pixels = torch.from_numpy(
@@ -189,7 +189,8 @@ def main() -> None:
         model,
         batches,
         loss,
-        steps=args.steps,
+        steps=SCHEDULE,
+        stop=args.steps,
         out=args.out,
         lr=args.lr,
         weight_decay=0.2,
