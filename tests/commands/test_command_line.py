@@ -8,6 +8,7 @@ import pytest
 from vitreous.__main__ import main, parser
 from vitreous.commands import COMMANDS
 from vitreous.commands.screen import figure
+from vitreous.data import Scenes
 
 
 def run(capsys, *argv: str) -> tuple[int, str, str]:
@@ -157,8 +158,6 @@ def test_evaluate_measures_everything_on_scenes(pipeline, capsys, tmp_path):
 
 
 def test_evaluate_without_labels_asks_what_the_clean_model_says(pipeline, capsys, tmp_path):
-    from vitreous.data import Scenes
-
     for i, scene in enumerate(Scenes(6, seed=1)):
         scene.image.save(tmp_path / f"{i}.png")
     code, _, err = run(
@@ -178,7 +177,10 @@ def test_dashboard_opens_with_names_and_factors(pipeline, capsys, tmp_path):
     )
     assert code == 0, err
     assert (tmp_path / "page" / "index.html").exists()
-    assert "colour=red" in "".join(p.read_text() for p in (tmp_path / "page" / "data").glob("*.js"))
+    written = "".join(p.read_text() for p in (tmp_path / "page" / "data").glob("*.js"))
+    assert "colour=red" in written
+    o = Scenes(60, seed=5)[0].objects[0]
+    assert f'"{o.size} {o.texture} {o.colour} {o.shape}"' in written  # the objects of the scenes as regions
     assert str(tmp_path / "page" / "index.html") in out
 
 

@@ -6,6 +6,7 @@ On scenes, where the truth is known, latents are scored against every factor (co
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,20 @@ def build(
             open_items(data),
             factors=factors,
             view=lambda image: model.unprocess(model.preprocess(image))[0],
+            regions=None if scenes is None else partial(_objects, scenes),
             top=top,
             names=names,
             header={"data": data, "model": model.name},
             progress=report,
         )
     return render(record, out)
+
+
+def _objects(scenes: Any, image_id: str) -> list[Any]:
+    """The objects of the scene with this id (`scene-SEED-INDEX`), as regions."""
+    from vitreous.dashboards.record import Region
+    from vitreous.data.language import phrase
+
+    scene = scenes[int(image_id.rsplit("-", 1)[1])]
+    names = [phrase(o, "size", "texture", "colour") for o in scene.objects]
+    return [Region(name, mask) for name, mask in zip(names, scene.masks, strict=True)]
