@@ -117,7 +117,7 @@ def measure(
         result["downstream"] = scores | {"n_classes": len(prompts), "truth": truth}
     if factors or (factors is None and scenes is not None):
         say(f"factor recovery on {2 * n_scenes} scenes")
-        found = recover_factors(model, coder, n_fit=n_scenes, n_test=n_scenes, batch_size=batch_size)
+        found = recover_factors(model, coder, n_fit=n_scenes, n_test=n_scenes, batch_size=batch_size, progress=True)
         result["factors"] = found.to_json() | {"names": {str(k): v for k, v in found.names().items()}}
     return result
 

@@ -14,6 +14,7 @@ from vitreous.data.scenes import Scene, Scenes, patch_factors
 from vitreous.errors import BadInputError
 from vitreous.metrics import factor_recovery, linear_probes, pca_directions, random_directions
 from vitreous.training.extract import last_layer
+from vitreous.training.progress import Advance, Progress, track
 
 READABLE = 0.9
 """AUROC of the linear probe from which a factor counts as present in the activation."""
@@ -85,6 +86,7 @@ def recover_factors(
     n_test: int = 300,
     batch_size: int = 64,
     seed: int = 0,
+    progress: Progress = False,
 ) -> FactorTable:
     """Score a coder's latents, and three baselines of the same number of units, as detectors of scene factors.
 
@@ -100,6 +102,7 @@ def recover_factors(
         n_test: scenes on which they are scored.
         batch_size: images per forward.
         seed: of the random directions.
+        progress: True for a bar.
 
     Raises:
         BadInputError: the coder does not say its hook point and none is given, or the grid does not fit scenes.
@@ -110,8 +113,10 @@ def recover_factors(
         raise BadInputError("the coder does not say which hook point it reads; pass point=")
     point = point.removeprefix("vision.")
     neurons = _neuron_points(model, point, coder.n_latents)
-    fit, fit_truth = _activations(model, Scenes(n_fit, seed=NOISE), [point, *neurons], batch_size)
-    test, test_truth = _activations(model, Scenes(n_test, seed=NOISE + 1), [point, *neurons], batch_size)
+    points = [point, *neurons]
+    with track("scenes", n_fit + n_test, progress) as advance:
+        fit, fit_truth = _activations(model, Scenes(n_fit, seed=NOISE), points, batch_size, advance)
+        test, test_truth = _activations(model, Scenes(n_test, seed=NOISE + 1), points, batch_size, advance)
     occurs = fit_truth.any(0) & test_truth.any(0)
     names = tuple(n for n, there in zip(factor_names(), occurs.tolist(), strict=True) if there)
     fit_truth, test_truth = fit_truth[:, occurs], test_truth[:, occurs]
@@ -124,9 +129,11 @@ def recover_factors(
         "random": (x @ random, y @ random, True),
         "pca": (x @ pca, y @ pca, True),
     }
-    scores = {
-        name: factor_recovery(a, fit_truth, b, test_truth, signed=signed) for name, (a, b, signed) in units.items()
-    }
+    scores = {}
+    with track("factors", len(units), progress) as advance:
+        for name, (a, b, signed) in units.items():
+            scores[name] = factor_recovery(a, fit_truth, b, test_truth, signed=signed)
+            advance(1, name)
     probe = linear_probes(x, fit_truth, y, test_truth)
     return FactorTable(
         factors=names,
@@ -167,7 +174,7 @@ def _neuron_points(model: Any, point: str, n: int) -> list[str]:
 
 
 def _activations(
-    model: Any, scenes: Scenes, points: list[str], batch_size: int
+    model: Any, scenes: Scenes, points: list[str], batch_size: int, advance: Advance
 ) -> tuple[dict[str, Float[Tensor, "rows d"]], Bool[Tensor, "rows factors"]]:
     if model.cfg.image_size != scenes.size:
         side = model.cfg.image_size if isinstance(model.cfg.image_size, int) else model.cfg.image_size[0]
@@ -183,6 +190,7 @@ def _activations(
         for p in points:
             rows[p].append(cache[p][:, patches].flatten(0, 1).float())
         truth.append(patch_truth(drawn, model.tokens.grid).reshape(-1, len(factor_names())))
+        advance(len(drawn))
     return {p: torch.cat(r) for p, r in rows.items()}, torch.from_numpy(np.concatenate(truth))
 
 
