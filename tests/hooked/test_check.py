@@ -68,7 +68,7 @@ def gradient_cut(patch: pytest.MonkeyPatch) -> None:
 
 
 DEFECTS: dict[str, tuple[Plant, str, str]] = {
-    "the middle misses the skip path": (skip_path_missed, "vision", "edits of the middle reach the skip path"),
+    "the middle misses the skip path": (skip_path_missed, "vision", "edits of sums reach the skip path"),
     "norm edits are ignored": (norm_edits_ignored, "vision", "every edit matters"),
     "scores are post-softmax": (scores_after_softmax, "vision", "attention adds up"),
     "there is no mask": (no_mask, "text", "parity with every point hooked"),

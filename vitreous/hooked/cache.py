@@ -9,8 +9,8 @@ from torch import Tensor
 from transformer_lens import ActivationCache as LensCache
 from transformer_lens.utilities import get_act_name
 
-from vitreous.errors import BadInputError, unknown
-from vitreous.hooked.family import second_name
+from vitreous.errors import BadInputError, UnsupportedError, unknown
+from vitreous.hooked.family import applicable, second_name
 
 
 class ActivationCache(LensCache):
@@ -79,12 +79,11 @@ class ActivationCache(LensCache):
         layer = self._layer(layer)
         terms, labels = ([self["resid_pre", 0]], ["embed"]) if incl_embeds else ([], [])
         for i in range(layer + mlp_input):
-            if mode in ("all", "attn"):
-                terms.append(self["attn_out", i])
-                labels.append(f"{i}_attn_out")
-            if mode in ("all", "mlp") and i < layer:
-                terms.append(self["mlp_out", i])
-                labels.append(f"{i}_mlp_out")
+            for name in self._contributions(i):
+                is_mlp = name == "hook_mlp_out"
+                if mode in ("all", "mlp" if is_mlp else "attn") and (i < layer or not is_mlp):
+                    terms.append(self[f"blocks.{i}.{name}"])
+                    labels.append(f"{i}_{name.removeprefix('hook_')}")
         if not terms:
             raise BadInputError(f"mode {mode!r} up to layer {layer} has no terms; modes are all, attn, mlp")
         return self._finish(torch.stack(terms), labels, layer, mlp_input, apply_ln, pos_slice, return_labels)
@@ -213,6 +212,23 @@ class ActivationCache(LensCache):
         )
 
     # --- small parts ---------------------------------------------------------------------------------------------
+
+    def _contributions(self, i: int) -> list[str]:
+        """What layer `i` adds to the stream, in order; local names of points.
+
+        Raises:
+            UnsupportedError: in a post-LN model, whose stream is no sum over layers.
+        """
+        stream, found = f"blocks.{i}.hook_resid_pre", []
+        for first, *added, total in applicable(self.model.family.sums, f"blocks.{i}.", self.model.hook_dict):
+            if first != stream:
+                raise UnsupportedError(
+                    f"{self.model.name}: a norm stands between {stream} and {first} (post-LN), so the stream is not the "
+                    "sum of what earlier layers added; `cache['resid_pre', i]` and the contributions themselves are there"
+                )
+            stream = total
+            found += [name.removeprefix(f"blocks.{i}.") for name in added]
+        return found
 
     def _layer(self, layer: int | None) -> int:
         n: int = self.model.cfg.n_layers

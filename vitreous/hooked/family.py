@@ -1,12 +1,21 @@
 """Families: one frozen record per native architecture says where each hook point lives. No behaviour here."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vitreous.hooked.site import Attention, In, MlpIn, Norm, Out, ResidMid, ResidPost, ResidPre, Scaled, Site, Split
 
 Table = Mapping[str, Site]
+Sums = tuple[tuple[str, ...], ...]
+
+PRE_LN: Sums = (
+    ("hook_resid_pre", "hook_attn_out", "hook_resid_mid"),
+    ("hook_resid_mid", "hook_mlp_out", "hook_resid_post"),
+)
+"""What adds up in a pre-LN layer; see `Family.sums`."""
+PARALLEL: Sums = (("hook_resid_pre", "hook_attn_out", "hook_mlp_out", "hook_resid_post"),)
+"""What adds up where attention and MLP read the same stream; there is no middle."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Family:
         embed: rows before the first block, relative to the tower, in execution order.
         layers: path of the list of layers, relative to the tower.
         block: rows of one layer, relative to the layer, in execution order.
+        sums: what adds up in a layer: local names whose last is the sum of the others, the stream first and then what
+            is added to it. Sums with a point that a layer does not have do not apply to it.
         head: rows after the last block, relative to the tower.
         special: kinds of the positions before the patches, in order; a kind may be followed by `*field` to repeat it
             as often as the config's field says, e.g. `register*num_register_tokens`.
@@ -61,6 +72,7 @@ class Family:
     block: Table
     embed: Table = field(default_factory=dict)
     head: Table = field(default_factory=dict)
+    sums: Sums = PRE_LN
     special: tuple[str, ...] = ()
     interpolate: Literal["flag", "always", "never"] = "flag"
     rotary: bool = False
@@ -71,6 +83,25 @@ class Family:
     processor: str = "ViTImageProcessorPil"
     inert: tuple[str, ...] = ()
     example: tuple[str, ...] = ()
+
+
+def applicable(sums: Sums, layer: str, points: Container[str]) -> list[tuple[str, ...]]:
+    """The sums that hold in one layer: those all of whose points exist; of several with one result, the first.
+
+    Args:
+        sums: of the family.
+        layer: what the names of the layer's points begin with, e.g. `blocks.3.`
+        points: names of all hook points.
+
+    Returns:
+        the sums, with full names.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for terms in sums:
+        names = tuple(layer + term for term in terms)
+        if all(name in points for name in names):
+            found.setdefault(names[-1], names)
+    return list(found.values())
 
 
 ALIASES = {"hook_post_head_pre_normalize": "hook_post_proj"}

@@ -61,6 +61,8 @@ class Attention:
         route: `interface` when the module asks transformers for its attention function, `mode` when softmax, sdpa or
             `nn.MultiheadAttention` must be intercepted.
         optional: the module may be missing; then the points do not exist.
+        total: the point where the heads' results and the bias add up (times LayerScale, where there is one).
+        norm: key of the norm that the total goes through first (Gemma's `ln1_post`), if any.
     """
 
     path: str
@@ -68,6 +70,8 @@ class Attention:
     qkv: tuple[str, ...] = ("q_proj", "k_proj", "v_proj")
     route: str = "interface"
     optional: bool = False
+    total: str = "hook_attn_out"
+    norm: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "the stream adds up": edit.stream_adds_up,
     "attention adds up": edit.attention_adds_up,
     "every edit matters": edit.every_edit_matters,
-    "edits of the middle reach the skip path": edit.middle,
+    "edits of sums reach the skip path": edit.sums,
     "results are the heads' terms": edit.results,
     "pattern and scores are what softmax makes": edit.patterns,
     "norm scales divide": edit.norm_scales,

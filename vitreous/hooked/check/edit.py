@@ -10,39 +10,42 @@ from vitreous.hooked.check.subject import Subject, close, distance, disturb, sam
 
 
 @no_type_check
-def _layers(case: Subject) -> range:
-    return range(case.model.cfg.n_layers)
-
-
-@no_type_check
 def stream_adds_up(case: Subject) -> None:
-    """`resid_pre + attn_out = resid_mid`, `resid_mid + mlp_out = resid_post`, and blocks follow one another."""
-    cache = case.cache()
-    for i in _layers(case):
-        pre, mid, post = (cache[f"resid_{n}", i] for n in ("pre", "mid", "post"))
-        close(pre + cache["attn_out", i], mid, f"blocks.{i}: resid_pre + attn_out is not resid_mid", 1e-5)
-        close(mid + cache["mlp_out", i], post, f"blocks.{i}: resid_mid + mlp_out is not resid_post", 1e-5)
-        if i:
-            assert torch.equal(pre, cache["resid_post", i - 1]), f"blocks.{i} does not start where the one before ended"
-        if "hook_mlp_in" in case.model.family.block:
-            assert torch.equal(cache[f"blocks.{i}.hook_mlp_in"], mid)
+    """`resid_pre + attn_out = resid_mid`, `resid_mid + mlp_out = resid_post`, or as the family says; blocks follow."""
+    cache, last = case.cache(), None
+    for layer in case.layers():
+        sums = case.sums(layer)
+        assert sums, f"nothing is said to add up in {layer}"
+        for *terms, total in sums:
+            close(sum(cache[t] for t in terms), cache[total], f"{' + '.join(terms)} is not {total}", 1e-5)
+        first = f"{layer}hook_resid_pre"
+        if last is not None and case.follows(layer):
+            assert torch.equal(cache[first], cache[last]), f"{first} is not {last}"
+        last = layer + case.leaves
+        if f"{layer}hook_mlp_in" in cache.cache_dict:
+            assert torch.equal(cache[f"{layer}hook_mlp_in"], cache[f"{layer}hook_resid_mid"])
 
 
 @no_type_check
 def attention_adds_up(case: Subject) -> None:
     """`softmax(scores) = pattern`, `pattern @ v = z`, and the heads' results and bias make the output."""
     cache = case.cache()
-    for i in _layers(case):
-        scores, pattern, v, z = (cache[n, i] for n in ("attn_scores", "pattern", "v", "z"))
+    for layer, key, site in case.attentions():
+        at = f"{layer}{key}"
+        scores, pattern, v, z = (cache[f"{at}.hook_{n}"] for n in ("attn_scores", "pattern", "v", "z"))
         assert not torch.equal(scores, pattern), "scores carry the pattern"
-        close(scores.float().softmax(-1), pattern, f"blocks.{i}: softmax(scores) is not the pattern", 1e-5)
+        close(scores.float().softmax(-1), pattern, f"{at}: softmax(scores) is not the pattern", 1e-5)
         v = v.repeat_interleave(z.shape[-2] // v.shape[-2], -2)
-        close(einsum(pattern, v, "b h q k, b k h d -> b q h d"), z, f"blocks.{i}: pattern @ v is not z", 1e-5)
-        attn: Any = case.model.blocks[i].attn
-        close(einsum(z, attn.W_O, "b q h e, h e d -> b q h d"), cache["result", i], f"blocks.{i}: z W_O is not result")
-        total = cache["result", i].sum(-2) + (0 if attn.b_O is None else attn.b_O)
-        total = total if attn.contribution_scale is None else total * attn.contribution_scale
-        close(total, cache["attn_out", i], f"blocks.{i}: the heads' results do not add up to attn_out")
+        close(einsum(pattern, v, "b h q k, b k h d -> b q h d"), z, f"{at}: pattern @ v is not z", 1e-5)
+        if f"{at}.hook_result" not in cache.cache_dict:
+            continue
+        group: Any = case.model.get_submodule(at)
+        result = cache[f"{at}.hook_result"]
+        close(einsum(z, group.W_O, "b q h e, h e d -> b q h d"), result, f"{at}: z W_O is not result")
+        total = result.sum(-2) + (0 if group.b_O is None else group.b_O)
+        total = total if group.contribution_scale is None else total * group.contribution_scale
+        total = case.model.norm(layer + site.norm)(total) if site.norm else total
+        close(total, cache[layer + site.total], f"{at}: the heads' results do not add up to {site.total}")
 
 
 @no_type_check
@@ -67,42 +70,51 @@ def every_edit_matters(case: Subject) -> None:
 
 
 @no_type_check
-def middle(case: Subject) -> None:
-    """Adding v at resid_mid is adding v at attn_out; and the edited run still adds up."""
-    for i in _layers(case):
-        mid, out = f"blocks.{i}.hook_resid_mid", f"blocks.{i}.hook_attn_out"
-        v = disturb(mid)(torch.zeros_like(case.cache(mid)[mid]))
-        same(case.run({mid: lambda t, v=v: t + v}), case.run({out: lambda t, v=v: t + v}), f"{mid} against {out}")
-        cache = case.cache(hooks={mid: disturb(mid)})
-        close(cache[mid] + cache["mlp_out", i], cache["resid_post", i], f"after an edit of {mid}", 1e-5)
-        norm = case.model.norm(f"blocks.{i}.ln2")
-        close(norm(cache[mid]), cache["normalized", i, "ln2"], f"ln2 does not read the edited {mid}")
-        zero = case.cache(hooks={out: torch.zeros_like})
-        close(zero["resid_mid", i], zero["resid_pre", i], f"without {out} the middle is not the start", 1e-6)
-        mlp = case.cache(hooks={f"blocks.{i}.hook_mlp_out": torch.zeros_like})
-        close(mlp["resid_post", i], mlp["resid_mid", i], f"without blocks.{i}.hook_mlp_out", 1e-6)
+def sums(case: Subject) -> None:
+    """Adding v to a sum is adding v to a contribution; without contributions a sum is the stream; edited, it holds."""
+    for layer in case.layers():
+        for stream, *added, total in case.sums(layer):
+            v = disturb(total)(torch.zeros_like(case.cache(total)[total]))
+            moved = case.run({total: lambda t, v=v: t + v})
+            for name in added:
+                same(case.run({name: lambda t, v=v: t + v}), moved, f"{total} against {name}")
+            zero = case.cache([stream, total], hooks=dict.fromkeys(added, torch.zeros_like))
+            close(zero[total], zero[stream], f"without {' and '.join(added)}: {total} is not {stream}", 1e-6)
+            cache = case.cache(hooks={total: disturb(total)})
+            for *terms, other in case.sums(layer):
+                if other != total:
+                    close(sum(cache[t] for t in terms), cache[other], f"after an edit of {total}: {other}", 1e-5)
+            for key in case.readers(total):
+                read = case.model.norm(layer + key)(cache[total])
+                close(read, cache[f"{layer}{key}.hook_normalized"], f"{key} does not read the edited {total}")
 
 
 @no_type_check
 def results(case: Subject) -> None:
-    """Zeroing the result of a head is subtracting its term from attn_out."""
-    for i in _layers(case):
-        name, out = f"blocks.{i}.attn.hook_result", f"blocks.{i}.hook_attn_out"
-        term = case.cache(name)[name][..., 1, :]
-        scale = case.model.blocks[i].attn.contribution_scale  # type: ignore[union-attr]
-        term = term if scale is None else term * scale
+    """Zeroing the result of a head is zeroing its z, and subtracting its term from the output."""
+    for layer, key, site in case.attentions():
+        name, z = f"{layer}{key}.hook_result", f"{layer}{key}.hook_z"
+        if name not in case.model.hook_dict:
+            continue
 
         def without(t: Tensor) -> Tensor:
             return torch.cat([t[..., :1, :], torch.zeros_like(t[..., 1:2, :]), t[..., 2:, :]], -2)
 
-        same(case.run({name: without}), case.run({out: lambda t, term=term: t - term}), f"{name} of one head")
+        removed = case.run({name: without})
+        same(removed, case.run({z: without}), f"{name} of one head against its z")
+        if site.norm:
+            continue  # the total is normed before it joins the stream: a head has no term of its own there
+        term = case.cache(name)[name][..., 1, :]
+        scale = case.model.get_submodule(f"{layer}{key}").contribution_scale
+        term = term if scale is None else term * scale
+        same(removed, case.run({layer + site.total: lambda t, term=term: t - term}), f"{name} of one head")
 
 
 @no_type_check
 def patterns(case: Subject) -> None:
     """Editing the pattern is recomputing z by hand; editing scores is editing the pattern to their softmax."""
-    for i in _layers(case):
-        base = f"blocks.{i}.attn.hook_"
+    for layer, key, _ in case.attentions():
+        base = f"{layer}{key}.hook_"
         cache = case.cache([base + n for n in ("attn_scores", "pattern", "v", "z")])
         edited = disturb(base + "pattern")(cache[base + "pattern"])
         v = cache[base + "v"].repeat_interleave(edited.shape[1] // cache[base + "v"].shape[-2], -2)
@@ -131,10 +143,10 @@ def split_inputs(case: Subject) -> None:
     """A head's own input to q, k or v: the edit equals the projection done by hand."""
     if not case.model.points("blocks.*.hook_q_input"):
         return
-    for i in _layers(case):
-        block, norm = case.model.blocks[i], case.model.norm(f"blocks.{i}.ln1")
+    for layer in case.layers():
+        block, norm = case.model.get_submodule(layer[:-1]), case.model.norm(f"{layer}ln1")
         for letter in "qkv":
-            name, target = f"blocks.{i}.hook_{letter}_input", f"blocks.{i}.attn.hook_{letter}"
+            name, target = f"{layer}hook_{letter}_input", f"{layer}attn.hook_{letter}"
             stream = case.cache(name)[name]
             edited = disturb(name)(stream)
             weight = getattr(block.attn, f"W_{letter.upper()}")  # type: ignore[union-attr]
@@ -143,6 +155,6 @@ def split_inputs(case: Subject) -> None:
                 continue
             by_hand = case.run({target: lambda t, c=change: t + c})
             same(case.run({name: lambda t, e=edited: e}), by_hand, f"{name} against {target}")
-        name = f"blocks.{i}.hook_attn_in"
-        all_in = case.run({f"blocks.{i}.hook_{letter}_input": disturb(name) for letter in "qkv"})
+        name = f"{layer}hook_attn_in"
+        all_in = case.run({f"{layer}hook_{letter}_input": disturb(name) for letter in "qkv"})
         same(case.run({name: disturb(name)}), all_in, f"{name} against the three inputs")

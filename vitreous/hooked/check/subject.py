@@ -10,7 +10,8 @@ from typing import Any, no_type_check
 import torch
 from torch import Tensor, nn
 
-from vitreous.hooked.site import Attention
+from vitreous.hooked.family import applicable
+from vitreous.hooked.site import Attention, Norm, ResidMid
 from vitreous.hooked.text import HookedTextEncoder
 from vitreous.hooked.tower import HookedTower
 from vitreous.hooked.vit import HookedViT
@@ -43,6 +44,37 @@ class Subject:
         pairs = [(name, _as_hook(f)) for name, f in (hooks or {}).items()]
         with torch.no_grad(), self.model.hooks(fwd_hooks=pairs):
             return self.model.run_with_cache(self.inputs, names_filter=names)[1]
+
+    def layers(self) -> list[str]:
+        """What the points of each layer begin with, e.g. `blocks.0.`"""
+        return [f"blocks.{i}." for i in range(self.model.cfg.n_layers)]
+
+    def sums(self, layer: str) -> list[tuple[str, ...]]:
+        """What adds up in a layer, in full names."""
+        return applicable(self.model.family.sums, layer, self.model.hook_dict)
+
+    def attentions(self) -> list[tuple[str, str, Attention]]:
+        """(layer, key, site) of every attention in every layer."""
+        sites = [(key, site) for key, site in self.model.family.block.items() if isinstance(site, Attention)]
+        found = [(layer, key, site) for layer in self.layers() for key, site in sites]
+        return [(layer, key, site) for layer, key, site in found if f"{layer}{key}.hook_z" in self.model.hook_dict]
+
+    @property
+    def leaves(self) -> str:
+        """Local name of a layer's output."""
+        return list(self.model.family.block)[-1]
+
+    def follows(self, layer: str) -> bool:
+        """Whether a layer starts with what the one before it ended with."""
+        return True
+
+    def readers(self, name: str) -> list[str]:
+        """Keys of the norms that read a point of the stream (the middle)."""
+        block = self.model.family.block
+        site = block.get(name.rpartition(".")[2])
+        return [
+            k for k, s in block.items() if isinstance(s, Norm) and isinstance(site, ResidMid) and s.path == site.norm
+        ]
 
     def inert(self, name: str) -> bool:
         """Whether the family declares that the point cannot change the output."""
