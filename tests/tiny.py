@@ -33,12 +33,14 @@ class Tiny:
         config: builds its configuration.
         kind: which tower is meant.
         note: what sets this one apart, for the test's name.
+        given: builds the inputs, where pixels or token ids alone do not do.
     """
 
     cls: str
     config: Callable[[], Any]
     kind: str = "vision"
     note: str = ""
+    given: Callable[[], Any] | None = None
 
     @property
     def id(self) -> str:
@@ -53,6 +55,8 @@ class Tiny:
 
     def inputs(self, seed: int = 0, batch: int = 2) -> Any:
         """Pixels, or token ids with one padded row."""
+        if self.given is not None:
+            return self.given()
         return pixels(seed, batch) if self.kind == "vision" else ids(self.cls, batch)
 
 

@@ -3,11 +3,14 @@
 import pytest
 
 from tests.tiny import TINY, Tiny
-from vitreous.hooked import FAMILIES
+from tests.tiny_vlm import VLM_TINY
+from vitreous.hooked import FAMILIES, VLM_FAMILIES, HookedVLM
 from vitreous.hooked.check import CHECKS, check_family
 
+ALL = TINY + VLM_TINY
 
-@pytest.mark.parametrize("tiny", TINY, ids=lambda t: t.id)
+
+@pytest.mark.parametrize("tiny", ALL, ids=lambda t: t.id)
 def test_family(tiny: Tiny) -> None:
     report = check_family(tiny.native(), tiny.inputs(), tiny.kind)
     assert report.checks == tuple(CHECKS)
@@ -15,4 +18,10 @@ def test_family(tiny: Tiny) -> None:
 
 def test_every_class_of_every_family_is_checked() -> None:
     listed = {(family.kind, name) for family in FAMILIES for name in family.classes}
-    assert listed == {(tiny.kind, tiny.cls) for tiny in TINY}
+    listed |= {("vlm", name) for family in VLM_FAMILIES for name in family.classes}
+    checked = {(tiny.kind, tiny.cls) for tiny in ALL}
+    for tiny in ALL:
+        if tiny.kind == "vlm":
+            towers = HookedVLM.from_native(tiny.native()).towers().values()
+            checked |= {(tower.family.kind, type(tower.native).__name__) for tower in towers}
+    assert listed == checked

@@ -2,19 +2,22 @@
 
 from vitreous.hooked.cache import ActivationCache
 from vitreous.hooked.clip import HookedCLIP
-from vitreous.hooked.families import FAMILIES
+from vitreous.hooked.families import FAMILIES, VLM_FAMILIES
 from vitreous.hooked.family import Entry, Family
 from vitreous.hooked.text import HookedTextEncoder
 from vitreous.hooked.token_map import TokenMap
 from vitreous.hooked.vit import HookedViT
+from vitreous.hooked.vlm import HookedVLM
 
 __all__ = [
     "FAMILIES",
+    "VLM_FAMILIES",
     "ActivationCache",
     "Entry",
     "Family",
     "HookedCLIP",
     "HookedTextEncoder",
+    "HookedVLM",
     "HookedViT",
     "TokenMap",
 ]

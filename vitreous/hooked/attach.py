@@ -185,13 +185,15 @@ def attach_parameter(module: nn.Module, points: Points, name: str, method: str, 
 @no_type_check
 def attach_split(norm: nn.Module, projections: list[nn.Linear], d_head: int, points: Points) -> list[Undo]:
     """Each head's own input to q, k and v, before the norm: `q_h = W_Q^h norm(x_h) + b_Q^h`."""
-    attn_in, *inputs = (points[name] for name in SPLIT_POINTS)
+    attn_in, *inputs = (points.get(name) for name in SPLIT_POINTS)
     heads = [linear.weight.shape[0] // d_head for linear in projections]
     seen: dict[int, tuple[Tensor, Tensor, bool]] = {}
 
     def before(x: Tensor) -> Tensor:
         copies = _per_head(x, max(heads))
-        copies, edited = through(attn_in, copies.clone() if attn_in.active else copies)
+        edited = False
+        if attn_in is not None and attn_in.active:
+            copies, edited = through(attn_in, copies.clone())
         for i, point in enumerate(inputs):
             own = copies[..., : heads[i], :]
             own, again = through(point, own.clone() if point.active else own)

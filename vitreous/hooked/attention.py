@@ -70,11 +70,13 @@ def hooked_attention(
 
 @no_type_check
 def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
-    """Softmax over keys; a sink is one more logit per head that takes weight and is dropped again."""
+    """Softmax over keys, in float32 as transformers does, or in float64 where the model is: there a mask is -inf in
+    float32. A sink is one more logit per head that takes weight and is dropped again."""
+    dtype = torch.promote_types(scores.dtype, torch.float32)
     if sinks is None:
-        return nn.functional.softmax(scores, dim=-1, dtype=torch.float32)
+        return nn.functional.softmax(scores, dim=-1, dtype=dtype)
     extra = sinks.reshape(1, -1, 1, 1).expand(scores.shape[0], -1, scores.shape[-2], 1)
-    return torch.cat([scores, extra], -1).softmax(-1, dtype=torch.float32)[..., :-1]
+    return torch.cat([scores, extra], -1).softmax(-1, dtype=dtype)[..., :-1]
 
 
 @no_type_check

@@ -223,8 +223,8 @@ class ActivationCache(LensCache):
         for first, *added, total in applicable(self.model.family.sums, f"blocks.{i}.", self.model.hook_dict):
             if first != stream:
                 raise UnsupportedError(
-                    f"{self.model.name}: a norm stands between {stream} and {first} (post-LN), so the stream is not the "
-                    "sum of what earlier layers added; `cache['resid_pre', i]` and the contributions themselves are there"
+                    f"{self.model.name}: a norm stands between {stream} and {first} (post-LN), so the stream is not "
+                    "the sum of what earlier layers added; `cache['resid_pre', i]` and the contributions are there"
                 )
             stream = total
             found += [name.removeprefix(f"blocks.{i}.") for name in added]

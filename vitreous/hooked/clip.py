@@ -11,15 +11,15 @@ from torch.nn.functional import normalize
 
 from vitreous.errors import BadInputError
 from vitreous.hooked import preprocess
+from vitreous.hooked.compound import HookedTowers
 from vitreous.hooked.loading import demand_family, load_native, locate
-from vitreous.hooked.model import HookedModel
 from vitreous.hooked.text import HookedTextEncoder, load_tokenizer
 from vitreous.hooked.token_map import TokenMap
 from vitreous.hooked.tower import two
 from vitreous.hooked.vit import HookedViT
 
 
-class HookedCLIP(HookedModel):
+class HookedCLIP(HookedTowers):
     """A contrastive model of images and text: CLIP, SigLIP and their kin.
 
     Hook names carry the tower: `vision.blocks.0.hook_resid_post`, `text.blocks.0.attn.hook_pattern`. `vision` and
@@ -30,17 +30,14 @@ class HookedCLIP(HookedModel):
         text: the text tower, of the same native model.
     """
 
+    vision: HookedViT
+    text: HookedTextEncoder
+
     def __init__(self, vision: HookedViT, text: HookedTextEncoder) -> None:
-        super().__init__()
         if vision.native is not text.native:
             raise BadInputError("the two towers must belong to one native model")
-        self.vision = vision
-        self.text = text
-        self.name = vision.name
-        self.hook_dict = {p + n: point for p, t in self.towers().items() for n, point in t.hook_dict.items()}
-        self.mod_dict = dict(self.hook_dict)
+        super().__init__(vision.native, {"vision": vision, "text": text}, vision.name or "")
         self.cfg = vision.cfg
-        self.training = vision.training
 
     @classmethod
     def from_pretrained(
@@ -75,14 +72,10 @@ class HookedCLIP(HookedModel):
         tokenizer = getattr(processor, "tokenizer", None)
         return cls(HookedViT.from_native(module, image, name), HookedTextEncoder.from_native(module, tokenizer, name))
 
-    def towers(self) -> dict[str, Any]:
-        """Prefix of hook names -> tower."""
-        return {"vision.": self.vision, "text.": self.text}
-
-    @property
-    def native(self) -> nn.Module:  # type: ignore[override]
-        """The wrapped native model."""
-        return self.vision.native
+    def _wrap(self, native: nn.Module) -> "HookedCLIP":
+        new = self.from_native(native, name=self.name or "")
+        new.vision.processor, new.text.processor = self.vision.processor, self.text.processor
+        return new
 
     @property
     def tokens(self) -> TokenMap:
@@ -103,11 +96,7 @@ class HookedCLIP(HookedModel):
 
     def forward(self, pixels: Tensor, text: Any, **kwargs: Any) -> Any:
         """Runs both towers in the native forward; returns the native output object."""
-        given = self.vision._inputs(pixels) | self.text._inputs(text)
-        fired = {name: point.n_fired for name, point in self.hook_dict.items() if point.active}
-        out = self.native(**given, **kwargs)
-        self._demand_fired(fired)
-        return out
+        return self.run_native({**self.vision._inputs(pixels), **self.text._inputs(text), **kwargs})
 
     # --- the shared space ----------------------------------------------------------------------------------------
 

@@ -44,7 +44,8 @@ class Family:
 
     Attributes:
         name: short name, as shown by `vitreous models`.
-        kind: what goes in.
+        kind: what goes in, and out: `text` encodes, `language` predicts the next token, `connector` takes what a
+            vision tower gives to a language model.
         classes: native class name -> how it uses the tower.
         embed: rows before the first block, relative to the tower, in execution order.
         layers: path of the list of layers, relative to the tower.
@@ -66,7 +67,7 @@ class Family:
     """
 
     name: str
-    kind: Literal["vision", "text"]
+    kind: Literal["vision", "text", "connector", "language"]
     classes: Mapping[str, Entry]
     layers: str
     block: Table
@@ -112,6 +113,38 @@ def second_name(name: str) -> str:
     """The canonical name that a second name stands for; any other name comes back as it is."""
     prefix, dot, last = name.rpartition(".")
     return f"{prefix}{dot}{ALIASES.get(last, last)}"
+
+
+@dataclass(frozen=True)
+class VLMFamily:
+    """Where the towers of one vision-language architecture are; what is in them their own families say, by class.
+
+    Attributes:
+        name: short name, as shown by `vitreous models`.
+        classes: native class names.
+        vision: path of the vision tower.
+        connector: path of what maps image features into the language model's space; empty without one.
+        language: path of the language model, without its unembedding.
+        unembed: path of the unembedding.
+        head: rows of the language model that live outside of it, after its own; paths start with `/`.
+        image_token: the config's field with the id of the image placeholder.
+        feature_layer: the config's field that says which hidden state of the vision tower is used; empty when it is
+            the tower's output. Layers from there on cannot change the output.
+        inert: globs of points that cannot change the output of any checkpoint.
+        example: hub checkpoints that load with this family.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    vision: str = "model.vision_tower"
+    connector: str = "model.multi_modal_projector"
+    language: str = "model.language_model"
+    unembed: str = "lm_head"
+    head: Table = field(default_factory=dict)
+    image_token: str = "image_token_id"
+    feature_layer: str = ""
+    inert: tuple[str, ...] = ()
+    example: tuple[str, ...] = ()
 
 
 def pre_ln(

@@ -20,8 +20,8 @@ from vitreous.errors import (
     VitreousError,
     unknown,
 )
-from vitreous.hooked.families import FAMILIES
-from vitreous.hooked.family import Entry, Family
+from vitreous.hooked.families import FAMILIES, VLM_FAMILIES
+from vitreous.hooked.family import Entry, Family, VLMFamily
 
 EMBEDDED = "vitreous/"
 QUIET_BYTES = 200_000_000
@@ -152,6 +152,19 @@ def demand_family(class_name: str, kind: str) -> tuple[Family, Entry]:
     if found is None:
         raise UnsupportedError(f"{class_name} has no {kind} tower that vitreous knows; supported: {supported(kind)}")
     return found
+
+
+def demand_vlm(class_name: str) -> VLMFamily:
+    """The vision-language family that knows a native class.
+
+    Raises:
+        UnsupportedError: naming the class that was found and those that are supported.
+    """
+    for family in VLM_FAMILIES:
+        if class_name in family.classes:
+            return family
+    known = sorted(name for family in VLM_FAMILIES for name in family.classes)
+    raise UnsupportedError(f"{class_name} is no vision-language model that vitreous knows; supported: {known}")
 
 
 def class_name(config: Mapping[str, Any], source: Source) -> str:

@@ -52,6 +52,12 @@ class Point(HookPoint):
         self.bwd_hooks = [h for h in self.bwd_hooks if h is not handle]
         self.on_change()
 
+    def adopt(self, other: "Point") -> None:
+        """Adds the hooks of another point."""
+        for direction, handles in (("fwd", other.fwd_hooks), ("bwd", other.bwd_hooks)):
+            for h in handles:
+                self.add_hook(h.user_hook, dir=direction, is_permanent=h.is_permanent, level=h.context_level)
+
     def forward(self, x: Tensor) -> Tensor:
         self.n_fired += 1
         return x

@@ -1,7 +1,7 @@
 """One tower (vision or text) of a native model, with its hook points built and wired from a family's tables."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,7 +26,8 @@ class Config:
 
     Attributes:
         n_layers: number of blocks.
-        n_heads: number of query heads.
+        n_heads: number of query heads; 0 where nothing attends.
+        n_key_value_heads: number of key and value heads; None when it is the same.
         d_model: width of the residual stream.
         d_head: width of a head.
         d_mlp: hidden width of the MLP.
@@ -35,6 +36,8 @@ class Config:
         patch_size: as image_size, of a patch.
         normalization_type: "LN" or "RMS".
         family: name of the family.
+        d_vocab: number of logits; 0 without an unembedding.
+        logit_softcap: `c` where logits are `c tanh(logits / c)`, else None.
     """
 
     n_layers: int
@@ -48,6 +51,9 @@ class Config:
     normalization_type: str
     family: str
     attn_only: bool = False
+    n_key_value_heads: int | None = None
+    d_vocab: int = 0
+    logit_softcap: float | None = None
 
 
 class HookedTower(HookedModel):
@@ -58,17 +64,28 @@ class HookedTower(HookedModel):
         family: where its points live.
         processor: image processor or tokenizer.
         name: what it was loaded as.
+        root: the model that `native` is a part of, where site paths with a leading `/` start; itself when None.
+        entry: how the native class uses the tower; the family's row for the class when None.
     """
 
-    def __init__(self, native: nn.Module, family: Family, processor: Any = None, name: str = "") -> None:
+    def __init__(
+        self,
+        native: nn.Module,
+        family: Family,
+        processor: Any = None,
+        name: str = "",
+        root: nn.Module | None = None,
+        entry: Entry | None = None,
+    ) -> None:
         super().__init__()
         self.native = native
+        self.__dict__["root"] = native if root is None else root  # not registered: only its part is ours
         self.family = family
-        self.entry: Entry = family.classes[type(native).__name__]
+        self.entry: Entry = entry or family.classes[type(native).__name__]
         self.processor = processor
         self.name = name or type(native).__name__
         tower = find(native, native, self.entry.tower)
-        layers = None if tower is None else find(native, tower, family.layers)
+        layers = None if tower is None else find(native, tower, family.layers) if family.layers else nn.ModuleList()
         if tower is None or layers is None:
             raise UnsupportedError(
                 f"{type(native).__name__} has no {self.entry.tower or 'tower'}.{family.layers}; family {family.name!r} "
@@ -96,6 +113,11 @@ class HookedTower(HookedModel):
         """Itself."""
         return {"": self}
 
+    @property
+    def inert(self) -> tuple[str, ...]:
+        """Globs of points that cannot change the output."""
+        return (*self.family.inert, *self.entry.inert)
+
     def norm(self, key: str) -> NormView:
         """A native norm by its canonical name, e.g. `blocks.3.ln1` or `ln_final`."""
         return self.norms[key]
@@ -121,14 +143,14 @@ class HookedTower(HookedModel):
                 self._split(prefix, base, key, site)
                 continue
             path = getattr(site, "path", getattr(site, "norm", ""))
-            module = find(self.native, base, path)
+            module = find(self.root, base, path)
             if module is None:
                 if getattr(site, "optional", False):
                     continue
                 raise UnsupportedError(f"{type(self.native).__name__} has no module {path!r} for {prefix}{key}")
             if isinstance(site, sites.Parameter) and getattr(module, site.name, None) is None:
                 continue  # sizes without learnt positions
-            if isinstance(site, sites.Out) and site.needs and find(self.native, base, site.needs) is None:
+            if isinstance(site, sites.Out) and site.needs and find(self.root, base, site.needs) is None:
                 continue
             points = {n: self._point(prefix + n, site, module, base) for n in sites.names(key, site)}
             if isinstance(site, sites.ResidPre | sites.ResidMid | sites.MlpIn | sites.ResidPost | sites.Scaled):
@@ -160,14 +182,16 @@ class HookedTower(HookedModel):
         raise AssertionError(site)
 
     def _split(self, prefix: str, layer: nn.Module, key: str, site: sites.Split) -> None:
-        norm = find(self.native, layer, site.norm)
-        found = [find(self.native, layer, path) for path in site.qkv]
-        attn = find(self.native, layer, site.qkv[0].rpartition(".")[0])
+        norm = find(self.root, layer, site.norm)
+        found = [find(self.root, layer, path) for path in site.qkv]
+        attn = find(self.root, layer, site.qkv[0].rpartition(".")[0])
         projections = [p for p in found if isinstance(p, nn.Linear)]
         if norm is None or attn is None or len(projections) != len(found):
             return  # quantised or replaced projections: these opt-in points do not exist
         d_head = projections[0].weight.shape[0] // attach.n_heads(attn)
-        points = {n: self._point(prefix + n, site, norm, layer) for n in sites.names(key, site)}
+        heads = {p.weight.shape[0] // d_head for p in projections}
+        names = sites.names(key, site)[len(heads) > 1 :]  # with grouped queries no one copy per head serves q, k and v
+        points = {n: self._point(prefix + n, site, norm, layer) for n in names}
         self.wires.append(Wire(points, partial(attach.attach_split, norm, projections, d_head, points)))
 
     def _point(self, name: str, site: sites.Site, module: nn.Module, base: nn.Module) -> Point:
@@ -196,35 +220,44 @@ class HookedTower(HookedModel):
                 scale = getattr(layer, name)
                 return scale if isinstance(scale, Tensor) else None  # BEiT without LayerScale keeps a plain 1.0
             case sites.Out(path=path):
-                module = find(self.native, layer, path)
+                module = find(self.root, layer, path)
                 names = ("lambda1", "gamma")
                 return next((p for n in names if isinstance(p := getattr(module, n, None), nn.Parameter)), None)
         return None
 
     def _config(self) -> Config:
         native = getattr(self.tower, "config", None)
+        native = getattr(native, "text_config", native) if self.family.kind == "language" else native
         read = partial(_size, native, self.family.sizes)
-        attn = next(s for s in self.family.block.values() if isinstance(s, sites.Attention))
-        attention = find(self.native, self.layers[0], attn.path)
-        assert attention is not None
-        heads, d_model = attach.n_heads(attention), read("d_model", "hidden_size", "embed_dim", "d_model")
-        down = find(self.native, self.layers[0], getattr(self.family.block.get("mlp.hook_post"), "path", ""))
-        out = find(self.layers[0], attention, attn.out)
-        d_attn = getattr(out, "in_features", d_model)
+        attn = next((s for s in self.family.block.values() if isinstance(s, sites.Attention)), None)
+        heads = d_head = d_mlp = 0
+        d_model = read("d_model", "hidden_size", "embed_dim", "d_model") if self.layers else 0
+        if attn is not None and self.layers:
+            attention = find(self.root, self.layers[0], attn.path)
+            assert attention is not None
+            heads = attach.n_heads(attention)
+            d_head = getattr(find(self.layers[0], attention, attn.out), "in_features", d_model) // heads
+            down = find(self.root, self.layers[0], getattr(self.family.block.get("mlp.hook_post"), "path", ""))
+            d_mlp = getattr(down, "in_features", 0)
         kinds = {norm.centred for norm in self.norms.values()}
         image, patch = self._image_sizes()
         return Config(
             n_layers=len(self.layers),
             n_heads=heads,
             d_model=d_model,
-            d_head=d_attn // heads,
-            d_mlp=getattr(down, "in_features", 0),
+            d_head=d_head,
+            d_mlp=d_mlp,
             n_ctx=self._n_ctx(),
             image_size=image[0] if image[0] == image[1] else image,
             patch_size=patch[0] if patch[0] == patch[1] else patch,
             normalization_type="RMS" if kinds == {False} else "LN",
             family=self.family.name,
+            **self._more_sizes(native),
         )
+
+    def _more_sizes(self, config: Any) -> dict[str, Any]:
+        """Further fields of `Config`."""
+        return {}
 
     def _image_sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
         return (0, 0), (0, 0)
@@ -233,6 +266,10 @@ class HookedTower(HookedModel):
         raise NotImplementedError
 
     # --- running -------------------------------------------------------------------------------------------------
+
+    def native_call(self) -> Callable[..., Any]:
+        """What runs the tower."""
+        return getattr(self.native, self.entry.call) if self.entry.call else self.native
 
     def _inputs(self, inputs: Any, **kwargs: Any) -> dict[str, Any]:
         """The native call's keyword arguments."""
@@ -249,7 +286,7 @@ class HookedTower(HookedModel):
         Raises:
             HookNotFiredError: if a hooked point was not reached.
         """
-        call = getattr(self.native, self.entry.call) if self.entry.call else self.native
+        call = self.native_call()
         given = self._inputs(inputs, **kwargs)
         if stop_at_layer is None:
             fired = {name: point.n_fired for name, point in self.hook_dict.items() if point.active}
@@ -287,18 +324,15 @@ class HookedTower(HookedModel):
         for wire in self.wires:
             wire.detach()
         try:
-            native = copy.deepcopy(self.native, memo)
+            root = copy.deepcopy(self.root, memo)
+            native = copy.deepcopy(self.native, memo)  # the part of the root's copy
         finally:
             for wire in self.wires:
                 wire.sync()
-        new = type(self)(native, self.family, self.processor, self.name or "")
+        new = type(self)(native, self.family, self.processor, self.name or "", root, self.entry)
         memo[id(self)] = new
         for name, point in self.hook_dict.items():
-            for direction, handles in (("fwd", point.fwd_hooks), ("bwd", point.bwd_hooks)):
-                for h in handles:
-                    new.hook_dict[name].add_hook(
-                        h.user_hook, dir=direction, is_permanent=h.is_permanent, level=h.context_level
-                    )
+            new.hook_dict[name].adopt(point)
         return new
 
 

@@ -68,7 +68,7 @@ def with_first(out: Any, new: Tensor) -> Any:
     return new if isinstance(out, Tensor) else (new, *out[1:])
 
 
-_HIDDEN = ("hidden_states", "hidden_state", "x", "input")
+_HIDDEN = ("hidden_states", "hidden_state", "inputs_embeds", "x", "input")
 
 
 @no_type_check

@@ -21,7 +21,7 @@ def stream_adds_up(case: Subject) -> None:
         first = f"{layer}hook_resid_pre"
         if last is not None and case.follows(layer):
             assert torch.equal(cache[first], cache[last]), f"{first} is not {last}"
-        last = layer + case.leaves
+        last = layer.leaves
         if f"{layer}hook_mlp_in" in cache.cache_dict:
             assert torch.equal(cache[f"{layer}hook_mlp_in"], cache[f"{layer}hook_resid_mid"])
 
@@ -44,8 +44,8 @@ def attention_adds_up(case: Subject) -> None:
         close(einsum(z, group.W_O, "b q h e, h e d -> b q h d"), result, f"{at}: z W_O is not result")
         total = result.sum(-2) + (0 if group.b_O is None else group.b_O)
         total = total if group.contribution_scale is None else total * group.contribution_scale
-        total = case.model.norm(layer + site.norm)(total) if site.norm else total
-        close(total, cache[layer + site.total], f"{at}: the heads' results do not add up to {site.total}")
+        total = case.model.norm(f"{layer}{site.norm}")(total) if site.norm else total
+        close(total, cache[f"{layer}{site.total}"], f"{at}: the heads' results do not add up to {site.total}")
 
 
 @no_type_check
@@ -63,7 +63,7 @@ def every_edit_matters(case: Subject) -> None:
             assert effect == 0, f"{name} is declared inert, and an edit moves the output by {effect:.2g}"
             continue
         assert effect > 1e-3, f"an edit of {name} has no effect"
-        if not name.startswith("blocks.0."):
+        if case.early(name):
             assert distance(once, case.run({name: edit})) == 0, f"an edit of {name} is not deterministic"
         same(inside, once, f"an edit of {name} in place differs")
     assert distance(case.run(), case.clean) == 0, "the output does not come back"
@@ -84,8 +84,8 @@ def sums(case: Subject) -> None:
             for *terms, other in case.sums(layer):
                 if other != total:
                     close(sum(cache[t] for t in terms), cache[other], f"after an edit of {total}: {other}", 1e-5)
-            for key in case.readers(total):
-                read = case.model.norm(layer + key)(cache[total])
+            for key in case.readers(layer, total):
+                read = case.model.norm(f"{layer}{key}")(cache[total])
                 close(read, cache[f"{layer}{key}.hook_normalized"], f"{key} does not read the edited {total}")
 
 
@@ -107,7 +107,7 @@ def results(case: Subject) -> None:
         term = case.cache(name)[name][..., 1, :]
         scale = case.model.get_submodule(f"{layer}{key}").contribution_scale
         term = term if scale is None else term * scale
-        same(removed, case.run({layer + site.total: lambda t, term=term: t - term}), f"{name} of one head")
+        same(removed, case.run({f"{layer}{site.total}": lambda t, term=term: t - term}), f"{name} of one head")
 
 
 @no_type_check
@@ -130,7 +130,8 @@ def patterns(case: Subject) -> None:
 @no_type_check
 def norm_scales(case: Subject) -> None:
     """Doubling a norm's scale halves its output, bias aside; the scale is what the native norm divided by."""
-    for key, norm in case.model.norms.items():
+    norms = {p + key: norm for p, tower in case.model.towers().items() for key, norm in tower.norms.items()}
+    for key, norm in norms.items():
         scale, normalized = f"{key}.hook_scale", f"{key}.hook_normalized"
         bias = getattr(norm.module, "bias", None)
         bias = 0.0 if bias is None else bias.detach()
@@ -141,20 +142,22 @@ def norm_scales(case: Subject) -> None:
 @no_type_check
 def split_inputs(case: Subject) -> None:
     """A head's own input to q, k or v: the edit equals the projection done by hand."""
-    if not case.model.points("blocks.*.hook_q_input"):
-        return
     for layer in case.layers():
-        block, norm = case.model.get_submodule(layer[:-1]), case.model.norm(f"{layer}ln1")
+        if f"{layer}hook_q_input" not in case.model.hook_dict:
+            continue
+        block, norm = case.model.get_submodule(str(layer)[:-1]), case.model.norm(f"{layer}ln1")
         for letter in "qkv":
             name, target = f"{layer}hook_{letter}_input", f"{layer}attn.hook_{letter}"
             stream = case.cache(name)[name]
             edited = disturb(name)(stream)
             weight = getattr(block.attn, f"W_{letter.upper()}")  # type: ignore[union-attr]
             change = einsum(norm(edited) - norm(stream), weight, "b p h d, h d e -> b p h e")
-            if case.model.family.rotary and letter != "v":
+            if layer.tower.family.rotary and letter != "v":
                 continue
             by_hand = case.run({target: lambda t, c=change: t + c})
             same(case.run({name: lambda t, e=edited: e}), by_hand, f"{name} against {target}")
         name = f"{layer}hook_attn_in"
+        if name not in case.model.hook_dict:
+            continue
         all_in = case.run({f"{layer}hook_{letter}_input": disturb(name) for letter in "qkv"})
         same(case.run({name: disturb(name)}), all_in, f"{name} against the three inputs")

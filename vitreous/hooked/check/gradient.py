@@ -1,6 +1,8 @@
 """Gradients: they reach each point, they are right, and looking at points does not change those of the weights."""
 
+import copy
 import zlib
+from dataclasses import replace
 from typing import Any, no_type_check
 
 import torch
@@ -13,33 +15,32 @@ from vitreous.hooked.check.subject import Subject, close, tensors
 def _loss(case: Subject, out: object) -> Tensor:
     """A fixed random projection of every output tensor."""
     generator = torch.Generator().manual_seed(1)
-    return torch.stack([(t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in tensors(out)]).sum()
+    return torch.stack(
+        [(t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in case.seen(tensors(out))]
+    ).sum()
 
 
 @no_type_check
 def reaches(case: Subject) -> None:
-    """The gradient at each point predicts what a small step there does to the loss."""
+    """The gradient at each point predicts what a small step there does to the loss; in float64, so that it is small."""
+    case = replace(case, model=copy.deepcopy(case.model).double())
     kept: dict[str, Tensor] = {}
     names = [n for n in case.model.points() if not case.inert(n)]
     with torch.enable_grad():
         hooks = [(n, lambda t, hook, n=n: kept.update({n: t})) for n in names]
-        loss = _loss(case, case.model.run_with_hooks(case.inputs, fwd_hooks=hooks))
+        loss = _loss(case, case.model.run_with_hooks(case.inputs, fwd_hooks=hooks, **case.options))
         grads = torch.autograd.grad(loss, [kept[n] for n in names], allow_unused=True)
-    last = case.model.cfg.n_layers - 1
     for name, grad in zip(names, grads, strict=True):
         assert grad is not None, f"{name} is off the path to the output"
         assert bool(grad.abs().max() > 0), f"no gradient reaches {name}"
-        if name.startswith("blocks.") and not name.startswith(f"blocks.{last}."):
+        if case.early(name):
             continue  # one layer's worth of finite differences
         generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
         step = torch.randn(grad.shape, generator=generator).to(grad) * grad.abs().gt(0)
         slope = float((grad * step).sum())
-        eps = 3e-3
+        eps = 1e-4
         with torch.no_grad():
-            ends = [
-                float(_loss(case, case.model.run_with_hooks(case.inputs, fwd_hooks=[(name, _move(step, s))])))
-                for s in (eps, -eps)
-            ]
+            ends = [float(_loss(case, case.run({name: _move(step, s)}))) for s in (eps, -eps)]
         measured = (ends[0] - ends[1]) / (2 * eps)
         size = max(abs(slope), float(grad.norm()))
         assert abs(measured - slope) <= 0.05 * size + 0.02, f"{name}: slope {slope:.4g}, measured {measured:.4g}"
@@ -47,7 +48,7 @@ def reaches(case: Subject) -> None:
 
 @no_type_check
 def _move(step: Tensor, by: float) -> Any:
-    return lambda t, hook: t + by * step
+    return lambda t: t + by * step
 
 
 @no_type_check
@@ -58,7 +59,7 @@ def undisturbed(case: Subject) -> None:
     counts: dict[str, int] = {}
 
     def gradients() -> list[Tensor | None]:
-        _loss(case, model(case.inputs)).backward()
+        _loss(case, case.call()).backward()
         found = [p.grad for p in weights]
         for p in weights:
             p.grad = None

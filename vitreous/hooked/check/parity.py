@@ -4,12 +4,12 @@ from collections import Counter
 from typing import Any, no_type_check
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from vitreous.hooked.check.subject import Subject, distance, eager
+from vitreous.hooked.check.subject import Layer, Subject, distance, eager
 from vitreous.hooked.model import _BY_HEAD
-from vitreous.hooked.site import Attention
 from vitreous.hooked.vit import HookedViT
 
 
@@ -35,17 +35,17 @@ def with_every_hook(case: Subject) -> None:
 @no_type_check
 def one_layer_explicit(case: Subject) -> None:
     """A hook on one layer's pattern leaves fused attention in all the others."""
-    if any(case.intercepted(name) for name in case.model.points("blocks.*")):
-        return
     counter = _Fused()
     with counter:
         case.run()
     native = counter.n
-    for i in range(case.model.cfg.n_layers):
+    for layer, key, site in case.attentions():
+        if site.route != "interface":
+            continue
         counter.n = 0
         with counter:
-            case.run({f"blocks.{i}.attn.hook_pattern": lambda t: None})
-        assert native - counter.n == 1, f"a hook in layer {i} made {native - counter.n} layers explicit"
+            case.run({f"{layer}{key}.hook_pattern": lambda t: None})
+        assert native - counter.n == 1, f"a hook in {layer} made {native - counter.n} layers explicit"
 
 
 @no_type_check
@@ -70,36 +70,37 @@ def fires_once(case: Subject) -> None:
     assert not wrong, f"firings other than one: {wrong}"
     cache = case.cache()
     assert list(cache.keys()) == model.points(), "the cache is not in the order of points()"
-    cfg = model.cfg
-    for name, value in cache.items():
+    for layer in case.layers():
+        own = {name.removeprefix(str(layer)): t for name, t in cache.items() if name.startswith(str(layer))}
+        _axes(layer, own)
+    for prefix, tower in model.towers().items():
+        if isinstance(tower, HookedViT) and tower is model:
+            n = cache[f"{prefix}blocks.0.hook_resid_pre"].shape[1]
+            assert tower.tokens.n == n == tower.cfg.n_ctx, f"{tower.tokens.n} positions in the token map, {n} in all"
+
+
+@no_type_check
+def _axes(layer: Layer, values: dict[str, Tensor]) -> None:
+    """The points of a layer have the axes that their names promise."""
+    cfg = layer.tower.cfg
+    for name, value in values.items():
         end = name.rpartition(".")[2]
-        if not name.startswith("blocks."):
-            continue
         if end in ("hook_attn_scores", "hook_pattern"):
-            assert value.shape[1:2] == (cfg.n_heads,), f"{name} is {tuple(value.shape)}"
+            assert value.shape[1:2] == (cfg.n_heads,), f"{layer}{name} is {tuple(value.shape)}"
         elif any(end.endswith(e) for e in _BY_HEAD):
             wide = end in ("hook_q", "hook_k", "hook_v", "hook_z")
-            assert value.shape[-1] == (cfg.d_head if wide else cfg.d_model), f"{name} is {tuple(value.shape)}"
+            assert value.shape[-1] == (cfg.d_head if wide else cfg.d_model), f"{layer}{name} is {tuple(value.shape)}"
         else:
             last = {"hook_scale": 1, "hook_pre": cfg.d_mlp, "hook_post": cfg.d_mlp, "hook_pre_linear": cfg.d_mlp}
-            assert value.shape[-1] == last.get(end, cfg.d_model), f"{name} is {tuple(value.shape)}"
-    n = cache["resid_post", 0].shape[1]
-    if isinstance(model, HookedViT):
-        assert model.tokens.n == n == cfg.n_ctx, f"the token map has {model.tokens.n} positions, the stream {n}"
+            assert value.shape[-1] == last.get(end, cfg.d_model), f"{layer}{name} is {tuple(value.shape)}"
 
 
 @no_type_check
 def each_alone(case: Subject) -> None:
     """A hook that only looks leaves the output as it is: exactly, unless attention had to be made explicit."""
-    explicit = tuple(
-        f"{key}.{end}"
-        for key, site in {**case.model.family.block, **case.model.family.head, **case.model.entry.head}.items()
-        if isinstance(site, Attention)
-        for end in ("hook_attn_scores", "hook_pattern")
-    )
-    last = f"blocks.{case.model.cfg.n_layers - 1}."
+    explicit = ("hook_attn_scores", "hook_pattern")
     for name in case.model.points():
-        if name.startswith("blocks.") and not name.startswith(last):
+        if case.early(name):
             continue
         fired = Counter()
         with torch.no_grad():

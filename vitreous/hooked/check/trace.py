@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, no_type_check
 
 import torch
@@ -49,11 +50,11 @@ def stop_at_layer(case: Subject) -> None:
     model, full = case.model, case.cache(names=None)
     n = model.cfg.n_layers
     for k in range(n + 1):
-        want = full["resid_pre", k] if k < n else full["resid_post", n - 1]
+        want = full[f"{case.main.prefix}blocks.{k}.hook_resid_pre"] if k < n else full[case.main.leaves]
         with torch.no_grad():
-            plain = model(case.inputs, stop_at_layer=k)
-            got, cache = model.run_with_cache(case.inputs, stop_at_layer=k)
-        assert (plain - want).abs().max() <= case.atol, f"stop_at_layer={k} returns another stream"
+            plain = case.call(stop_at_layer=k)
+            got, cache = model.run_with_cache(case.inputs, stop_at_layer=k, **case.options)
+        assert distance(case.seen([plain]), case.seen([want])) <= case.atol, f"stop_at_layer={k} returns another stream"
         assert torch.equal(got, want), f"stop_at_layer={k} with a cache returns another stream"
         late = [name for name in cache.keys() if not model._before(name, k)]  # noqa: SIM118
         assert not late, f"stop_at_layer={k} still reached {late[:4]}"
@@ -69,8 +70,7 @@ def caches_stand(case: Subject) -> None:
     for name, value in before.items():
         bytes_held = value.untyped_storage().nbytes()
         assert bytes_held <= value.nbytes + 64, f"{name} holds {bytes_held} bytes for {value.nbytes}"
-    last = case.model.cfg.n_layers - 1
-    target = f"blocks.{last}.hook_resid_pre"
+    target = f"{case.main}hook_resid_pre"
 
     def zero(t: torch.Tensor) -> None:
         t.zero_()
@@ -83,7 +83,7 @@ def caches_stand(case: Subject) -> None:
 @no_type_check
 def copies(case: Subject) -> None:
     """A deep copy carries the hooks on points of its own; the original's stay with the original."""
-    name = f"blocks.{case.model.cfg.n_layers - 1}.hook_resid_post"
+    name = case.main.leaves
     edit = disturb(name)
     case.model.add_hook(name, lambda t, hook: edit(t))
     try:
@@ -92,7 +92,7 @@ def copies(case: Subject) -> None:
     finally:
         case.model.reset_hooks()
     assert twin.native is not case.model.native
-    other = Subject(twin, case.inputs, case.atol, case.clean)
+    other = replace(case, model=twin)
     assert distance(other.run(), edited) == 0, "the copy lost its hook"
     assert distance(case.run(), case.clean) == 0, "the copy's hook acts on the original"
     twin.reset_hooks()
@@ -111,16 +111,18 @@ def nothing_left(case: Subject) -> None:
         raise _Trouble
 
     before = snapshot(case.model.native)
-    first = [n for n in case.model.points() if not n.startswith("blocks.") or n.startswith("blocks.0.")]
+    first = [name for name in case.model.points() if not case.early(name)]
     for name in first:
         try:
             with torch.no_grad():
-                case.model.run_with_hooks(case.inputs, fwd_hooks=[("*", lambda t, hook: None), (name, fail)])
+                case.model.run_with_hooks(
+                    case.inputs, fwd_hooks=[("*", lambda t, hook: None), (name, fail)], **case.options
+                )
         except _Trouble:
             pass
         else:
             raise AssertionError(f"the exception of a hook on {name} was swallowed")
     assert_same(before, snapshot(case.model.native))
     assert not any(point.active for point in case.model.hook_dict.values())
-    assert not any(wire.undo for wire in case.model.wires)
+    assert not any(wire.undo for tower in case.model.towers().values() for wire in tower.wires)
     assert distance(case.run(), case.clean) == 0

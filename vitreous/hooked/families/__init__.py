@@ -7,10 +7,12 @@ from vitreous.hooked.families.clip_kin import ALTCLIP_VISION, CHINESE_CLIP_VISIO
 from vitreous.hooked.families.deit import DEIT
 from vitreous.hooked.families.dinov2 import DINOV2, DINOV2_REGISTERS
 from vitreous.hooked.families.dinov3 import DINOV3
+from vitreous.hooked.families.llama import LLAMA
 from vitreous.hooked.families.siglip import SIGLIP_TEXT, SIGLIP_VISION
 from vitreous.hooked.families.siglip2 import SIGLIP2_TEXT, SIGLIP2_VISION
 from vitreous.hooked.families.vit import VIT
 from vitreous.hooked.families.vit_kin import IJEPA, MAE, MSN
+from vitreous.hooked.families.vlm import CONNECTORS, VLM_FAMILIES
 from vitreous.hooked.family import Family
 
 FAMILIES: tuple[Family, ...] = (
@@ -36,4 +38,8 @@ FAMILIES: tuple[Family, ...] = (
     METACLIP2_TEXT,
     CHINESE_CLIP_VISION,
     ALTCLIP_VISION,
+    LLAMA,
+    *CONNECTORS,
 )
+
+__all__ = ["FAMILIES", "VLM_FAMILIES"]

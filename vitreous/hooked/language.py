@@ -1,0 +1,103 @@
+"""HookedLanguageModel: the language model of a VLM, with its unembedding, under TransformerLens' names."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from vitreous.errors import UnsupportedError
+from vitreous.hooked.family import VLMFamily
+from vitreous.hooked.loading import demand_family
+from vitreous.hooked.site import In, Out
+from vitreous.hooked.text import HookedTextEncoder
+from vitreous.hooked.wiring import find
+
+
+class HookedLanguageModel(HookedTextEncoder):
+    """A decoder: `model(ids)` or `model(inputs_embeds=...)` returns an output with `logits`.
+
+    `to_logits`, `W_U`, `norm("ln_final")` and `cfg.logit_softcap` say the same for every family, so that lenses and
+    direct logit attribution are written once.
+    """
+
+    @classmethod
+    def part_of(
+        cls, root: nn.Module, family: VLMFamily, processor: Any = None, name: str = ""
+    ) -> "HookedLanguageModel":
+        """The language model inside a native VLM.
+
+        Raises:
+            UnsupportedError: if its class is unknown.
+        """
+        native = find(root, root, family.language)
+        if native is None:
+            raise UnsupportedError(f"{type(root).__name__} has no language model at {family.language!r}")
+        own, entry = demand_family(type(native).__name__, "language")
+        unembed = f"/{family.unembed}"
+        head = {**entry.head, **family.head, "unembed.hook_in": In(unembed), "unembed.hook_out": Out(unembed)}
+        from dataclasses import replace
+
+        model = cls(native, own, processor, name, root=root, entry=replace(entry, head=head))
+        return model
+
+    # --- reading the stream --------------------------------------------------------------------------------------
+
+    @property
+    def unembedding(self) -> nn.Module:
+        """The native unembedding."""
+        path = next(s.path for k, s in self.entry.head.items() if k == "unembed.hook_out")  # type: ignore[union-attr]
+        found = find(self.root, self.tower, path)
+        assert found is not None
+        return found
+
+    @property
+    def W_U(self) -> Float[Tensor, "d d_vocab"]:
+        """The unembedding matrix; a view."""
+        return self.unembedding.weight.T  # type: ignore[union-attr, operator, return-value]
+
+    def to_logits(self, resid: Float[Tensor, "*axes d"], norm: bool = True) -> Float[Tensor, "*axes d_vocab"]:
+        """Logits of a residual stream: final norm, unembedding, scale and soft-cap, as the native model does it.
+
+        Args:
+            resid: a stream, of any layer.
+            norm: whether to apply the final norm (False for what has passed it).
+        """
+        normed = self.norm("ln_final")(resid) if norm else resid
+        return self.cap(self.unembedding.forward(normed))
+
+    def cap(self, logits: Float[Tensor, "*axes d_vocab"]) -> Float[Tensor, "*axes d_vocab"]:
+        """What the native model does to the unembedding's output: scaling and soft-capping, where it has them."""
+        config: Any = getattr(self.root, "config", None)
+        config = getattr(config, "text_config", config)
+        scale, cap = getattr(config, "logit_scale", None), self.cfg.logit_softcap
+        logits = logits if scale is None else logits * scale
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    # --- running -------------------------------------------------------------------------------------------------
+
+    def native_call(self) -> Callable[..., Any]:
+        def call(**given: Any) -> CausalLMOutputWithPast:
+            if "input_ids" in given:
+                given["inputs_embeds"] = self.native.get_input_embeddings()(given.pop("input_ids"))  # type: ignore
+            out = self.native(**given)
+            logits = self.cap(self.unembedding(out.last_hidden_state))
+            return CausalLMOutputWithPast(logits=logits, past_key_values=out.get("past_key_values"))
+
+        return call
+
+    def _inputs(self, inputs: Any = None, **kwargs: Any) -> dict[str, Any]:
+        return super()._inputs({} if inputs is None else inputs, **kwargs)
+
+    def _n_ctx(self) -> int:
+        config: Any = getattr(self.tower.config, "text_config", self.tower.config)
+        return int(getattr(config, "max_position_embeddings", 0))
+
+    def _more_sizes(self, config: Any) -> dict[str, Any]:
+        return {
+            "n_key_value_heads": getattr(config, "num_key_value_heads", None),
+            "d_vocab": self.W_U.shape[1],
+            "logit_softcap": getattr(config, "final_logit_softcapping", None),
+        }
