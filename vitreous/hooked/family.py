@@ -16,6 +16,18 @@ PRE_LN: Sums = (
 """What adds up in a pre-LN layer; see `Family.sums`."""
 PARALLEL: Sums = (("hook_resid_pre", "hook_attn_out", "hook_mlp_out", "hook_resid_post"),)
 """What adds up where attention and MLP read the same stream; there is no middle."""
+POST_LN: Sums = (
+    ("hook_resid_pre", "hook_attn_out", "hook_resid_mid"),
+    ("ln1.hook_normalized", "hook_mlp_out", "hook_resid_post"),
+)
+"""What adds up in a post-LN layer, whose output is the norm of the last sum."""
+POST_LN_CROSS: Sums = (
+    ("hook_resid_pre", "hook_attn_out", "hook_resid_mid"),
+    ("ln1.hook_normalized", "hook_cross_attn_out", "hook_resid_mid_cross"),
+    ("ln2.hook_normalized", "hook_mlp_out", "hook_resid_post"),
+    ("ln1.hook_normalized", "hook_mlp_out", "hook_resid_post"),
+)
+"""As `POST_LN`, in stacks some (or all) of whose layers have cross-attention between attention and MLP."""
 
 
 @dataclass(frozen=True)
@@ -164,4 +176,62 @@ def pre_ln(
         "mlp.hook_post": In(post),
         "hook_mlp_out": mlp_out if isinstance(mlp_out, Scaled) else Out(mlp_out),
         "hook_resid_post": ResidPost(),
+    }
+
+
+def post_ln(
+    *,
+    attn: str = "attention.self",
+    dense: str = "attention.output.dense",
+    norm1: str = "attention.output.LayerNorm",
+    cross: str = "",
+    cross_dense: str = "crossattention.output.dense",
+    cross_norm: str = "crossattention.output.LayerNorm",
+    pre: str = "intermediate.dense",
+    post: str = "output.dense",
+    norm2: str = "output.LayerNorm",
+    qkv: tuple[str, ...] = ("query", "key", "value"),
+    route: str = "interface",
+) -> dict[str, Site]:
+    """The rows of a post-LN block: `y = ln1(x + attn(x))`, then `ln2(y + mlp(y))`; the defaults are BERT's names.
+
+    TransformerLens' names (`BertBlock`; with cross-attention `T5Block`): `hook_resid_mid` and `hook_resid_post` are the
+    sums before the norms, `hook_normalized_resid_post` is what the next layer reads. With cross-attention `ln1`, `ln2`,
+    `ln3` are the norms after attention, cross-attention and MLP; a layer that has none lacks `ln2`. The points of a
+    per-head input (`hook_attn_in`, ...) do not exist: no norm stands between the stream and the projections.
+
+    Args:
+        attn: module that calls the attention function.
+        dense: its output projection, relative to the layer.
+        norm1: the norm after the first sum.
+        cross: module that calls the cross-attention function; none when empty. A layer may lack it.
+        cross_dense: its output projection, relative to the layer.
+        cross_norm: the norm after the second sum.
+        pre: module whose output is the MLP's pre-activation.
+        post: the MLP's down projection: its input is the hidden activation, its output is added to the stream.
+        norm2: the norm after the last sum.
+        qkv: projections, relative to `attn`.
+        route: see `Attention.route`.
+    """
+    rows: dict[str, Site] = {
+        "hook_resid_pre": ResidPre(),
+        "attn": Attention(attn, out=f"/{dense}", qkv=qkv, route=route),
+        "hook_attn_out": Out(dense),
+        "hook_resid_mid": In(norm1),
+        "ln1": Norm(norm1),
+    }
+    if cross:
+        rows |= {
+            "cross_attn": Attention(cross, out=f"/{cross_dense}", qkv=qkv, route=route, optional=True),
+            "hook_cross_attn_out": Out(cross_dense, optional=True),
+            "hook_resid_mid_cross": In(cross_norm, optional=True),
+            "ln2": Norm(cross_norm, optional=True),
+        }
+    return rows | {
+        "mlp.hook_pre": Out(pre),
+        "mlp.hook_post": In(post),
+        "hook_mlp_out": Out(post),
+        "hook_resid_post": In(norm2),
+        "ln3" if cross else "ln2": Norm(norm2),
+        "hook_normalized_resid_post": Out(""),
     }
