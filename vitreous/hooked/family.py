@@ -31,6 +31,29 @@ POST_LN_CROSS: Sums = (
 
 
 @dataclass(frozen=True)
+class Stack:
+    """More layers of the same native model, run after the tower's last one: a decoder, a predictor, a pooler.
+
+    Attributes:
+        name: what its points begin with: `decoder` gives `decoder.blocks.0.hook_resid_pre`.
+        base: path of the module that the other paths are relative to, from the native model's root.
+        layers: path of the list of layers; or of a single one, whose points have no number: `pool.attn.hook_q`.
+        block: rows of one layer.
+        sums: what adds up in a layer.
+        embed: rows before its first layer.
+        head: rows after its last layer.
+    """
+
+    name: str
+    base: str
+    layers: str
+    block: Table
+    sums: Sums = PRE_LN
+    embed: Table = field(default_factory=dict)
+    head: Table = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Entry:
     """How one native class uses the family's tower.
 
@@ -38,6 +61,7 @@ class Entry:
         tower: path of the tower inside the native model; empty when the model is the tower.
         call: the method that runs the tower alone; empty for the model's own forward.
         head: rows added after the family's own `head` table (classifier, projection).
+        stacks: further stacks of layers, in execution order, before the rows of `head`.
         drop: for each prefix of weights that published checkpoints may lack, the options that build the model
             without that part, e.g. `{"pooler.": {"add_pooling_layer": False}}`.
         inert: globs of points that cannot change this class's output (a pooling head that runs and is not used).
@@ -46,6 +70,7 @@ class Entry:
     tower: str = ""
     call: str = ""
     head: Table = field(default_factory=dict)
+    stacks: tuple[Stack, ...] = ()
     drop: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     inert: tuple[str, ...] = ()
 
@@ -59,11 +84,14 @@ class Family:
         kind: what goes in.
         classes: native class name -> how it uses the tower.
         embed: rows before the first block, relative to the tower, in execution order.
-        layers: path of the list of layers, relative to the tower.
+        layers: path of the list of layers, relative to the tower; a star stands for every stage: `stages.*.layers`.
+        stage: rows after the last layer of a stage, relative to the stage: the change to the next one's width. Where
+            there are such rows, a stage does not start with what the one before it ended with.
         block: rows of one layer, relative to the layer, in execution order.
         sums: what adds up in a layer: local names whose last is the sum of the others, the stream first and then what
             is added to it. Sums with a point that a layer does not have do not apply to it.
         head: rows after the last block, relative to the tower.
+        grid: whether the native stream is `[b, rows, columns, d]`; hooks see `[b, pos, d]`.
         special: kinds of the positions before the patches, in order; a kind may be followed by `*field` to repeat it
             as often as the config's field says, e.g. `register*num_register_tokens`.
         interpolate: how other image sizes are asked for: `flag` (an argument of forward), `always`, or `never`.
@@ -85,6 +113,8 @@ class Family:
     embed: Table = field(default_factory=dict)
     head: Table = field(default_factory=dict)
     sums: Sums = PRE_LN
+    stage: Table = field(default_factory=dict)
+    grid: bool = False
     special: tuple[str, ...] = ()
     interpolate: Literal["flag", "always", "never"] = "flag"
     rotary: bool = False

@@ -7,10 +7,13 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from vitreous.hooked.attach import n_heads
 from vitreous.hooked.check.subject import Subject, distance, eager
-from vitreous.hooked.model import _BY_HEAD
+from vitreous.hooked.model import BY_HEAD
+from vitreous.hooked.place import Place
 from vitreous.hooked.site import Attention
 from vitreous.hooked.vit import HookedViT
+from vitreous.hooked.wiring import find
 
 
 @no_type_check
@@ -35,7 +38,8 @@ def with_every_hook(case: Subject) -> None:
 @no_type_check
 def one_layer_explicit(case: Subject) -> None:
     """A hook on one layer's pattern leaves fused attention in all the others."""
-    if any(case.intercepted(name) for name in case.model.points("blocks.*")):
+    main = case.model.places[: case.model.cfg.n_layers]
+    if any(s.route != "interface" for place in main for s in place.block.values() if isinstance(s, Attention)):
         return
     counter = _Fused()
     with counter:
@@ -70,37 +74,42 @@ def fires_once(case: Subject) -> None:
     assert not wrong, f"firings other than one: {wrong}"
     cache = case.cache()
     assert list(cache.keys()) == model.points(), "the cache is not in the order of points()"
-    cfg = model.cfg
-    for name, value in cache.items():
-        end = name.rpartition(".")[2]
-        if not name.startswith("blocks."):
-            continue
-        if end in ("hook_attn_scores", "hook_pattern"):
-            assert value.shape[1:2] == (cfg.n_heads,), f"{name} is {tuple(value.shape)}"
-        elif any(end.endswith(e) for e in _BY_HEAD):
-            wide = end in ("hook_q", "hook_k", "hook_v", "hook_z")
-            assert value.shape[-1] == (cfg.d_head if wide else cfg.d_model), f"{name} is {tuple(value.shape)}"
-        else:
-            last = {"hook_scale": 1, "hook_pre": cfg.d_mlp, "hook_post": cfg.d_mlp, "hook_pre_linear": cfg.d_mlp}
-            assert value.shape[-1] == last.get(end, cfg.d_model), f"{name} is {tuple(value.shape)}"
-    n = cache["resid_post", 0].shape[1]
+    for place in model.places:
+        _axes(case, place, cache)
+    n = cache["resid_pre", 0].shape[1]
     if isinstance(model, HookedViT):
-        assert model.tokens.n == n == cfg.n_ctx, f"the token map has {model.tokens.n} positions, the stream {n}"
+        assert model.tokens.n == n == model.cfg.n_ctx, f"the token map has {model.tokens.n} positions, the stream {n}"
+
+
+@no_type_check
+def _axes(case: Subject, place: Place, cache: Any) -> None:
+    """The axes that the names of one layer's points promise."""
+    widths = {cache[place.leaves].shape[-1], cache[f"{place.prefix}hook_resid_pre"].shape[-1]}
+    down = find(case.model.native, place.native, getattr(place.block.get("mlp.hook_post"), "path", ""))
+    d_mlp = getattr(down, "in_features", None)
+    last = {"hook_scale": {1}, "hook_pre": {d_mlp}, "hook_post": {d_mlp}, "hook_pre_linear": {d_mlp}}
+    inside: set[str] = set()
+    for _, at, _ in (found for found in case.attentions() if found[0] is place):
+        heads, d_head = n_heads(case.model.get_submodule(at).native), cache[f"{at}.hook_z"].shape[-1]
+        for name in (n for n in cache.keys() if n.startswith(f"{at}.hook_")):  # noqa: SIM118
+            inside.add(name)
+            end, shape = name.rpartition(".")[2], tuple(cache[name].shape)
+            if end in ("hook_attn_scores", "hook_pattern"):
+                assert shape[1:2] == (heads,), f"{name} is {shape}"
+            elif end != "hook_out":
+                assert shape[-1] in ({d_head} if end != "hook_result" else widths), f"{name} is {shape}"
+                assert end in ("hook_k", "hook_v") or shape[-2] == heads, f"{name} is {shape}"
+    for name in (n for n in cache.keys() if n.startswith(place.prefix) and n not in inside):  # noqa: SIM118
+        end, shape = name.rpartition(".")[2], tuple(cache[name].shape)
+        assert shape[-1] in last.get(end, widths), f"{name} is {shape}"
+        assert len(shape) == 4 if any(end.endswith(e) for e in BY_HEAD) else len(shape) == 3, f"{name} is {shape}"
 
 
 @no_type_check
 def each_alone(case: Subject) -> None:
     """A hook that only looks leaves the output as it is: exactly, unless attention had to be made explicit."""
-    explicit = tuple(
-        f"{key}.{end}"
-        for key, site in {**case.model.family.block, **case.model.family.head, **case.model.entry.head}.items()
-        if isinstance(site, Attention)
-        for end in ("hook_attn_scores", "hook_pattern")
-    )
-    last = f"blocks.{case.model.cfg.n_layers - 1}."
-    for name in case.model.points():
-        if name.startswith("blocks.") and not name.startswith(last):
-            continue
+    explicit = ("hook_attn_scores", "hook_pattern")
+    for name in case.sample(-1):
         fired = Counter()
         with torch.no_grad():
             worst = distance(case.run({name: lambda t, f=fired: f.update("x")}), case.clean)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.hooked.family import applicable
+from vitreous.hooked.place import Place
 from vitreous.hooked.site import Attention, Norm, ResidMid
 from vitreous.hooked.text import HookedTextEncoder
 from vitreous.hooked.tower import HookedTower
@@ -45,36 +46,33 @@ class Subject:
         with torch.no_grad(), self.model.hooks(fwd_hooks=pairs):
             return self.model.run_with_cache(self.inputs, names_filter=names)[1]
 
-    def layers(self) -> list[str]:
-        """What the points of each layer begin with, e.g. `blocks.0.`"""
-        return [f"blocks.{i}." for i in range(self.model.cfg.n_layers)]
-
-    def sums(self, layer: str) -> list[tuple[str, ...]]:
+    def sums(self, place: Place) -> list[tuple[str, ...]]:
         """What adds up in a layer, in full names."""
-        return applicable(self.model.family.sums, layer, self.model.hook_dict)
+        return applicable(place.sums, place.prefix, self.model.hook_dict)
 
-    def attentions(self) -> list[tuple[str, str, Attention]]:
-        """(layer, key, site) of every attention in every layer."""
-        sites = [(key, site) for key, site in self.model.family.block.items() if isinstance(site, Attention)]
-        found = [(layer, key, site) for layer in self.layers() for key, site in sites]
-        return [(layer, key, site) for layer, key, site in found if f"{layer}{key}.hook_z" in self.model.hook_dict]
-
-    @property
-    def leaves(self) -> str:
-        """Local name of a layer's output."""
-        return list(self.model.family.block)[-1]
-
-    def follows(self, layer: str) -> bool:
-        """Whether a layer starts with what the one before it ended with."""
-        return True
-
-    def readers(self, name: str) -> list[str]:
-        """Keys of the norms that read a point of the stream (the middle)."""
-        block = self.model.family.block
-        site = block.get(name.rpartition(".")[2])
-        return [
-            k for k, s in block.items() if isinstance(s, Norm) and isinstance(site, ResidMid) and s.path == site.norm
+    def attentions(self) -> list[tuple[Place, str, Attention]]:
+        """(layer, full name, site) of every attention in every layer."""
+        found = [
+            (place, place.prefix + key, site)
+            for place in self.model.places
+            for key, site in place.block.items()
+            if isinstance(site, Attention)
         ]
+        return [(place, at, site) for place, at, site in found if f"{at}.hook_z" in self.model.hook_dict]
+
+    def sample(self, which: int) -> list[str]:
+        """Points outside of layers, and those of one layer (0 or -1) of each stage and stack."""
+        stages = [stage.places for stage in self.model.parts]
+        left_out = tuple(p.prefix for places in stages for p in places if p is not places[which])
+        kept = tuple(p.prefix for places in stages for p in (places[which],))
+        return [n for n in self.model.points() if n.startswith(kept) or not n.startswith(left_out)]
+
+    def readers(self, place: Place, name: str) -> list[str]:
+        """Full names of the norms that read a point of the stream (a middle) as it is shown."""
+        site = place.block.get(name.removeprefix(place.prefix))
+        if not isinstance(site, ResidMid) or site.view:
+            return []
+        return [place.prefix + k for k, s in place.block.items() if isinstance(s, Norm) and s.path == site.norm]
 
     def inert(self, name: str) -> bool:
         """Whether the family declares that the point cannot change the output."""
@@ -84,7 +82,7 @@ class Subject:
     def intercepted(self, name: str) -> bool:
         """Whether the point belongs to attention that is intercepted rather than routed: no eager twin exists."""
         tables = {**self.model.family.head, **self.model.entry.head}
-        tables |= {f"blocks.*.{key}": site for key, site in self.model.family.block.items()}
+        tables |= {p.prefix + key: site for p in self.model.places for key, site in p.block.items()}
         modes = [key for key, site in tables.items() if isinstance(site, Attention) and site.route == "mode"]
         return any(fnmatchcase(name, f"{key}.*") for key in modes)
 
@@ -158,9 +156,7 @@ def disturb(name: str, strength: float = 0.5) -> Callable[[Tensor], Tensor]:
 @contextmanager
 def eager(model: HookedTower) -> Iterator[None]:
     """The native model with transformers' eager attention."""
-    from vitreous.hooked.attention import _configs
-
-    saved = [(config, config._attn_implementation_internal) for config in _configs(model.tower)]
+    saved = [(config, config._attn_implementation_internal) for config in model.switch.configs()]
     for config, _ in saved:
         config._attn_implementation_internal = "eager"
     try:

@@ -47,9 +47,9 @@ def assert_same(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
 def stop_at_layer(case: Subject) -> None:
     """The stream before layer k, no later point fired, no matter what is hooked."""
     model, full = case.model, case.cache(names=None)
-    n = model.cfg.n_layers
+    n, ends = model.cfg.n_layers, model.places[model.cfg.n_layers - 1].leaves
     for k in range(n + 1):
-        want = full["resid_pre", k] if k < n else full["resid_post", n - 1]
+        want = full["resid_pre", k] if k < n else full[ends]
         with torch.no_grad():
             plain = model(case.inputs, stop_at_layer=k)
             got, cache = model.run_with_cache(case.inputs, stop_at_layer=k)
@@ -111,8 +111,7 @@ def nothing_left(case: Subject) -> None:
         raise _Trouble
 
     before = snapshot(case.model.native)
-    first = [n for n in case.model.points() if not n.startswith("blocks.") or n.startswith("blocks.0.")]
-    for name in first:
+    for name in case.sample(0):
         try:
             with torch.no_grad():
                 case.model.run_with_hooks(case.inputs, fwd_hooks=[("*", lambda t, hook: None), (name, fail)])
