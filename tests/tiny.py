@@ -107,6 +107,7 @@ _SIGLIP = dual("SiglipConfig", text={"projection_size": 32})
 _SIGLIP2 = dual("Siglip2Config", {"num_patches": 16}, {"projection_size": 32})
 _METACLIP2 = dual("MetaClip2Config", projection_dim=16)
 _AIMV2 = dual("Aimv2Config", {"use_head": True}, projection_dim=16)
+_BLIP = dual("BlipConfig", projection_dim=16)
 _DINO = {"mlp_ratio": 2}
 _BEIT = {"layer_scale_init_value": 0.3, "use_relative_position_bias": True, "use_absolute_position_embeddings": True}
 _DECODER = {
@@ -181,6 +182,12 @@ TINY: tuple[Tiny, ...] = (
     Tiny("MetaClip2TextModelWithProjection", text("MetaClip2TextConfig", projection_dim=16), "text"),
     Tiny("ChineseCLIPModel", dual("ChineseCLIPConfig", projection_dim=16)),
     Tiny("ChineseCLIPVisionModel", vision("ChineseCLIPVisionConfig")),
+    Tiny("ChineseCLIPModel", dual("ChineseCLIPConfig", projection_dim=16), "text"),
+    Tiny("ChineseCLIPTextModel", text("ChineseCLIPTextConfig"), "text"),
     Tiny("AltCLIPModel", dual("AltCLIPConfig", text={"project_dim": 16}, projection_dim=16)),
     Tiny("AltCLIPVisionModel", vision("AltCLIPVisionConfig")),
+    Tiny("AltCLIPModel", dual("AltCLIPConfig", text={"project_dim": 16}, projection_dim=16), "text"),
+    Tiny("AltCLIPTextModel", text("AltCLIPTextConfig", project_dim=16), "text"),
+    Tiny("BlipModel", _BLIP, "text"),
+    Tiny("BlipTextModel", text("BlipTextConfig"), "text"),
 )

@@ -11,18 +11,23 @@ from vitreous.errors import UnsupportedError
 from vitreous.hooked.attention import SLOT, Switch
 from vitreous.hooked.fallback import AttentionMode, per_head
 from vitreous.hooked.point import Point, exact, through
-from vitreous.hooked.site import SPLIT_POINTS
+from vitreous.hooked.site import SPLIT_POINTS, Out
 from vitreous.hooked.view import VIEWS, View
 from vitreous.hooked.wiring import Nth, Points, Undo, on_both, on_input, on_output
 
 
 @no_type_check
-def attach_out(module: nn.Module, points: Points, layout: str, nth: Nth) -> list[Undo]:
+def attach_out(module: nn.Module, points: Points, site: Out, nth: Nth) -> list[Undo]:
     """The output of a module, shown as `b pos d`."""
     (point,) = points.values()
-    if not layout:  # a view is copied: an edit in place must not reach what it is a view of
-        return [*nth.undo(), on_output(module, nth(lambda out: point(out.clone() if out._is_view() else out)))]
-    axes = layout.split()
+
+    def plain(out: Tensor) -> Tensor:  # a view is copied: an edit in place must not reach what it is a view of
+        out = point(out.clone() if out._is_view() else out)
+        return out.clone() if site.copy else out
+
+    if not site.layout:  # what a projection puts out is read after the heads' results, which come before
+        return [*nth.undo(), on_output(module, nth(plain), prepend=not isinstance(module, nn.Linear))]
+    axes = (layout := site.layout).split()
     grid = [a for a in axes if a not in ("b", "d")]
     shown = f"b ({' '.join(grid)}) d"
 

@@ -21,6 +21,7 @@ class Out:
         needs: a path that must exist, too, for the point to exist (the gate of a gated MLP).
         identity: an `nn.Identity` there counts as a module (drop path, where every size calls it).
         nth: which call of a module that runs several times in one forward; 0 for one that runs once.
+        copy: the native forward adds to the output in place; it gets a copy, so that caches keep what hooks saw.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Out:
     needs: str = ""
     identity: bool = False
     nth: int = 0
+    copy: bool = False
 
 
 @dataclass(frozen=True)

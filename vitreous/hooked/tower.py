@@ -187,7 +187,7 @@ class HookedTower(HookedModel):
     def _attach(self, site: sites.Site, module: nn.Module, base: nn.Module, points: dict[str, Point]) -> Any:
         match site:
             case sites.Out():
-                return partial(attach.attach_out, module, points, site.layout, Nth(base, site.nth))
+                return partial(attach.attach_out, module, points, site, Nth(base, site.nth))
             case sites.In():
                 return partial(attach.attach_in, module, points)
             case sites.Norm():

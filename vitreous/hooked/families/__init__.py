@@ -2,6 +2,7 @@
 
 from vitreous.hooked.families.aimv2 import AIMV2_TEXT, AIMV2_VISION
 from vitreous.hooked.families.beit import BEIT, DATA2VEC
+from vitreous.hooked.families.bert_kin import ALTCLIP_TEXT, BLIP_TEXT, CHINESE_CLIP_TEXT
 from vitreous.hooked.families.clip import CLIP_TEXT, CLIP_VISION
 from vitreous.hooked.families.clip_kin import ALTCLIP_VISION, CHINESE_CLIP_VISION, METACLIP2_TEXT, METACLIP2_VISION
 from vitreous.hooked.families.deit import DEIT
@@ -35,5 +36,8 @@ FAMILIES: tuple[Family, ...] = (
     METACLIP2_VISION,
     METACLIP2_TEXT,
     CHINESE_CLIP_VISION,
+    CHINESE_CLIP_TEXT,
     ALTCLIP_VISION,
+    ALTCLIP_TEXT,
+    BLIP_TEXT,
 )
