@@ -33,12 +33,14 @@ class Tiny:
         config: builds its configuration.
         kind: which tower is meant.
         note: what sets this one apart, for the test's name.
+        frames: of a clip (video).
     """
 
     cls: str
     config: Callable[[], Any]
     kind: str = "vision"
     note: str = ""
+    frames: int = 0
 
     @property
     def id(self) -> str:
@@ -53,7 +55,9 @@ class Tiny:
 
     def inputs(self, seed: int = 0, batch: int = 2) -> Any:
         """Pixels, or token ids with one padded row."""
-        return pixels(seed, batch) if self.kind == "vision" else ids(self.cls, batch)
+        if self.kind == "text":
+            return ids(self.cls, batch)
+        return pixels(seed, batch) if not self.frames else clip(self.frames, seed, batch)
 
 
 def redraw(native: nn.Module, seed: int = 0) -> nn.Module:
@@ -71,6 +75,11 @@ def pixels(seed: int = 0, batch: int = 2, size: int = SIZE) -> Tensor:
     return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
+def clip(frames: int, seed: int = 0, batch: int = 2, size: int = 16) -> Tensor:
+    """Random normalised frames."""
+    return pixels(seed, batch * frames, size).unflatten(0, (batch, frames))
+
+
 def ids(cls: str, batch: int = 2) -> dict[str, Tensor]:
     """Token ids; the last row is padded, and SigLIP gets its full length without a mask."""
     length = 16 if "iglip" in cls else 7
@@ -85,6 +94,11 @@ def ids(cls: str, batch: int = 2) -> dict[str, Tensor]:
 def vision(name: str, **options: Any) -> Callable[[], Any]:
     """A vision configuration."""
     return lambda: getattr(transformers, name)(**SHAPE, **IMAGE, **options)
+
+
+def video(name: str, **options: Any) -> Callable[[], Any]:
+    """A video configuration, of small frames."""
+    return lambda: getattr(transformers, name)(**SHAPE, **{"image_size": 16, "patch_size": PATCH, **options})
 
 
 def text(name: str, **options: Any) -> Callable[[], Any]:
@@ -110,6 +124,16 @@ _AIMV2 = dual("Aimv2Config", {"use_head": True}, projection_dim=16)
 _BLIP = dual("BlipConfig", projection_dim=16)
 _DINO = {"mlp_ratio": 2}
 _BEIT = {"layer_scale_init_value": 0.3, "use_relative_position_bias": True, "use_absolute_position_embeddings": True}
+_JEPA = {
+    "crop_size": 16,
+    "frames_per_clip": 4,
+    "mlp_ratio": 2,
+    "num_pooler_layers": 1,
+    "pred_hidden_size": 16,
+    "pred_num_attention_heads": 2,
+    "pred_num_hidden_layers": 1,
+    "pred_num_mask_tokens": 2,
+}
 _DECODER = {
     "decoder_hidden_size": 16,
     "decoder_num_hidden_layers": 1,
@@ -190,4 +214,17 @@ TINY: tuple[Tiny, ...] = (
     Tiny("AltCLIPTextModel", text("AltCLIPTextConfig", project_dim=16), "text"),
     Tiny("BlipModel", _BLIP, "text"),
     Tiny("BlipTextModel", text("BlipTextConfig"), "text"),
+    Tiny("VJEPA2Model", video("VJEPA2Config", **_JEPA), frames=4),
+    Tiny("VJEPA2ForVideoClassification", video("VJEPA2Config", num_labels=5, **_JEPA), frames=4),
+    Tiny("VideoMAEModel", video("VideoMAEConfig", num_frames=4), frames=4),
+    Tiny("VideoMAEModel", video("VideoMAEConfig", num_frames=4, use_mean_pooling=False), frames=4, note="cls"),
+    Tiny("VideoMAEForVideoClassification", video("VideoMAEConfig", num_frames=4, num_labels=5), frames=4),
+    Tiny("VivitModel", video("VivitConfig", num_frames=4, tubelet_size=[2, 8, 8]), frames=4),
+    Tiny(
+        "VivitForVideoClassification",
+        video("VivitConfig", num_frames=4, tubelet_size=[2, 8, 8], num_labels=5),
+        frames=4,
+    ),
+    Tiny("TimesformerModel", video("TimesformerConfig", num_frames=3), frames=3),
+    Tiny("TimesformerForVideoClassification", video("TimesformerConfig", num_frames=3, num_labels=5), frames=3),
 )

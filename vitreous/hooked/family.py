@@ -97,6 +97,11 @@ class Family:
         interpolate: how other image sizes are asked for: `flag` (an argument of forward), `always`, or `never`.
         rotary: whether q and k are rotated between their projections and the attention function.
         patches: einops pattern that cuts `b c (h p) (w q)` pixels for towers that take patches and their shapes.
+        argument: name of the native forward's argument that takes the pixels.
+        frames: the config's name of the number of frames (video); the input is then `[b, frames, c, h, w]`.
+        shrink: by how much a stage has fewer rows and columns than the one before it; 1 where all have the same.
+        unroll: the config's name of the strides by which positions are ordered from pool to pool (Hiera).
+        time_last: whether positions are ordered (row, column, frame) rather than (frame, row, column).
         noise: name of the argument that orders the patches of a masked autoencoder, which drops the last of them.
         padding: how the tokenizer pads (text).
         sizes: our name of a size -> the config's name of it, where it is not the usual one.
@@ -119,6 +124,11 @@ class Family:
     interpolate: Literal["flag", "always", "never"] = "flag"
     rotary: bool = False
     patches: str = ""
+    argument: str = "pixel_values"
+    frames: str = ""
+    shrink: int = 1
+    unroll: str = ""
+    time_last: bool = False
     noise: str = ""
     padding: Literal["longest", "max_length"] = "longest"
     sizes: Mapping[str, str] = field(default_factory=dict)

@@ -39,6 +39,7 @@ class Config:
         patch_size: as image_size, of a patch.
         normalization_type: "LN" or "RMS".
         family: name of the family.
+        n_frames: frames of a clip; 0 for images and text.
         stages: number of blocks of each stage. Where there are several, d_model, n_heads, d_mlp, n_ctx and patch_size
             are those of the first one.
     """
@@ -54,6 +55,7 @@ class Config:
     normalization_type: str
     family: str
     attn_only: bool = False
+    n_frames: int = 0
     stages: tuple[int, ...] = ()
 
 
@@ -271,11 +273,15 @@ class HookedTower(HookedModel):
             patch_size=patch[0] if patch[0] == patch[1] else patch,
             normalization_type="RMS" if kinds == {False} else "LN",
             family=self.family.name,
+            n_frames=self._n_frames(),
             stages=tuple(len(stage.places) for stage in self._stages),
         )
 
     def _image_sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
         return (0, 0), (0, 0)
+
+    def _n_frames(self) -> int:
+        return 0
 
     def _n_ctx(self) -> int:
         raise NotImplementedError

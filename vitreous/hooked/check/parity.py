@@ -91,7 +91,7 @@ def _axes(case: Subject, place: Place, cache: Any) -> None:
     inside: set[str] = set()
     for _, at, _ in (found for found in case.attentions() if found[0] is place):
         heads, d_head = n_heads(case.model.get_submodule(at).native), cache[f"{at}.hook_z"].shape[-1]
-        for name in (n for n in cache.keys() if n.startswith(f"{at}.hook_")):  # noqa: SIM118
+        for name in case.model.points(f"{at}.hook_*"):
             inside.add(name)
             end, shape = name.rpartition(".")[2], tuple(cache[name].shape)
             if end in ("hook_attn_scores", "hook_pattern"):
@@ -99,7 +99,7 @@ def _axes(case: Subject, place: Place, cache: Any) -> None:
             elif end != "hook_out":
                 assert shape[-1] in ({d_head} if end != "hook_result" else widths), f"{name} is {shape}"
                 assert end in ("hook_k", "hook_v") or shape[-2] == heads, f"{name} is {shape}"
-    for name in (n for n in cache.keys() if n.startswith(place.prefix) and n not in inside):  # noqa: SIM118
+    for name in (n for n in case.own(place) if n not in inside):
         end, shape = name.rpartition(".")[2], tuple(cache[name].shape)
         assert shape[-1] in last.get(end, widths), f"{name} is {shape}"
         assert len(shape) == 4 if any(end.endswith(e) for e in BY_HEAD) else len(shape) == 3, f"{name} is {shape}"

@@ -63,9 +63,13 @@ class Subject:
     def sample(self, which: int) -> list[str]:
         """Points outside of layers, and those of one layer (0 or -1) of each stage and stack."""
         stages = [stage.places for stage in self.model.parts]
-        left_out = tuple(p.prefix for places in stages for p in places if p is not places[which])
-        kept = tuple(p.prefix for places in stages for p in (places[which],))
-        return [n for n in self.model.points() if n.startswith(kept) or not n.startswith(left_out)]
+        left_out = {n for places in stages for p in places if p is not places[which] for n in self.own(p)}
+        return [n for n in self.model.points() if n not in left_out]
+
+    def own(self, place: Place) -> list[str]:
+        """Points of one layer (of a stack without numbers not those of layers below its name)."""
+        inner = tuple(p.prefix for p in self.model.places if p.prefix != place.prefix and place.prefix in p.prefix)
+        return [n for n in self.model.points(f"{place.prefix}*") if not (inner and n.startswith(inner))]
 
     def readers(self, place: Place, name: str) -> list[str]:
         """Full names of the norms that read a point of the stream (a middle) as it is shown."""

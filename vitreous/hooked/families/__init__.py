@@ -10,6 +10,7 @@ from vitreous.hooked.families.dinov2 import DINOV2, DINOV2_REGISTERS
 from vitreous.hooked.families.dinov3 import DINOV3
 from vitreous.hooked.families.siglip import SIGLIP_TEXT, SIGLIP_VISION
 from vitreous.hooked.families.siglip2 import SIGLIP2_TEXT, SIGLIP2_VISION
+from vitreous.hooked.families.video import TIMESFORMER, VIDEOMAE, VIVIT, VJEPA2
 from vitreous.hooked.families.vit import VIT
 from vitreous.hooked.families.vit_kin import IJEPA, MAE, MSN
 from vitreous.hooked.family import Family
@@ -40,4 +41,8 @@ FAMILIES: tuple[Family, ...] = (
     ALTCLIP_VISION,
     ALTCLIP_TEXT,
     BLIP_TEXT,
+    VJEPA2,
+    VIDEOMAE,
+    VIVIT,
+    TIMESFORMER,
 )
