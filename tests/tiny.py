@@ -101,6 +101,12 @@ def video(name: str, **options: Any) -> Callable[[], Any]:
     return lambda: getattr(transformers, name)(**SHAPE, **{"image_size": 16, "patch_size": PATCH, **options})
 
 
+def staged(name: str, **options: Any) -> Callable[[], Any]:
+    """A configuration of two stages of different width."""
+    sizes = {"embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4], "mlp_ratio": 2.0, **IMAGE, "patch_size": 4}
+    return lambda: getattr(transformers, name)(**{**sizes, **options})
+
+
 def text(name: str, **options: Any) -> Callable[[], Any]:
     """A text configuration."""
     return lambda: getattr(transformers, name)(**SHAPE, **WORDS, **options)
@@ -134,12 +140,37 @@ _JEPA = {
     "pred_num_hidden_layers": 1,
     "pred_num_mask_tokens": 2,
 }
+_HIERA = {
+    "image_size": [32, 32],
+    "patch_size": [7, 7],
+    "num_query_pool": 1,
+    "masked_unit_size": [4, 4],
+    "masked_unit_attention": [True, False],
+}
+_SAM = {"output_channels": 16, "window_size": 3, "global_attn_indexes": [1], "mlp_dim": 64, "num_pos_feats": 8}
 _DECODER = {
     "decoder_hidden_size": 16,
     "decoder_num_hidden_layers": 1,
     "decoder_num_attention_heads": 2,
     "decoder_intermediate_size": 32,
 }
+
+
+def _flava() -> Any:
+    return transformers.FlavaConfig(
+        image_config={**SHAPE, **IMAGE},
+        text_config={**SHAPE, **WORDS},
+        multimodal_config=dict(SHAPE),
+        projection_dim=16,
+    )
+
+
+def _sam() -> Any:
+    return transformers.SamConfig(
+        vision_config={**SHAPE, **IMAGE, **_SAM},
+        prompt_encoder_config={**IMAGE, "hidden_size": 16},
+        mask_decoder_config={"hidden_size": 16, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
+    )
 
 
 def _siglip2_vision() -> Any:
@@ -212,8 +243,25 @@ TINY: tuple[Tiny, ...] = (
     Tiny("AltCLIPVisionModel", vision("AltCLIPVisionConfig")),
     Tiny("AltCLIPModel", dual("AltCLIPConfig", text={"project_dim": 16}, projection_dim=16), "text"),
     Tiny("AltCLIPTextModel", text("AltCLIPTextConfig", project_dim=16), "text"),
+    Tiny("BlipModel", _BLIP),
+    Tiny("BlipVisionModel", vision("BlipVisionConfig")),
     Tiny("BlipModel", _BLIP, "text"),
     Tiny("BlipTextModel", text("BlipTextConfig"), "text"),
+    Tiny("FlavaModel", _flava),
+    Tiny("FlavaImageModel", vision("FlavaImageConfig")),
+    Tiny("FlavaModel", _flava, "text"),
+    Tiny("FlavaTextModel", text("FlavaTextConfig"), "text"),
+    Tiny("SwinModel", staged("SwinConfig", window_size=2)),
+    Tiny("SwinModel", staged("SwinConfig", window_size=3, use_absolute_embeddings=True), note="padded"),
+    Tiny("SwinForImageClassification", staged("SwinConfig", window_size=2, num_labels=5)),
+    Tiny("Swinv2Model", staged("Swinv2Config", window_size=2)),
+    Tiny("Swinv2Model", staged("Swinv2Config", window_size=3), note="padded"),
+    Tiny("Swinv2ForImageClassification", staged("Swinv2Config", window_size=2, num_labels=5)),
+    Tiny("HieraModel", staged("HieraConfig", **_HIERA)),
+    Tiny("HieraForImageClassification", staged("HieraConfig", num_labels=5, **_HIERA)),
+    Tiny("SamModel", _sam),
+    Tiny("SamVisionModel", vision("SamVisionConfig", **_SAM)),
+    Tiny("SamVisionModel", vision("SamVisionConfig", attn_implementation="eager", **_SAM), note="eager"),
     Tiny("VJEPA2Model", video("VJEPA2Config", **_JEPA), frames=4),
     Tiny("VJEPA2ForVideoClassification", video("VJEPA2Config", num_labels=5, **_JEPA), frames=4),
     Tiny("VideoMAEModel", video("VideoMAEConfig", num_frames=4), frames=4),

@@ -227,7 +227,7 @@ class HookedTower(HookedModel):
                 holder.add_module(part, AttentionGroup(module, base, site, scale) if attention else Group())  # type: ignore
             holder = getattr(holder, part)
         point = Point()
-        if self.family.grid:
+        if self.family.grid and last not in ("hook_attn_scores", "hook_pattern"):
             point.axes = 4 if any(name.endswith(end) for end in BY_HEAD) else 3
         holder.add_module(last, point)
         self.hook_dict[name] = point

@@ -4,11 +4,9 @@ from collections import Counter
 from typing import Any, no_type_check
 
 import torch
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from vitreous.hooked.attach import n_heads
-from vitreous.hooked.check.subject import Subject, distance, eager
+from vitreous.hooked.check.subject import Fused, Subject, distance, eager
 from vitreous.hooked.model import BY_HEAD
 from vitreous.hooked.place import Place
 from vitreous.hooked.site import Attention
@@ -41,7 +39,7 @@ def one_layer_explicit(case: Subject) -> None:
     main = case.model.places[: case.model.cfg.n_layers]
     if any(s.route != "interface" for place in main for s in place.block.values() if isinstance(s, Attention)):
         return
-    counter = _Fused()
+    counter = Fused()
     with counter:
         case.run()
     native = counter.n
@@ -50,19 +48,6 @@ def one_layer_explicit(case: Subject) -> None:
         with counter:
             case.run({f"blocks.{i}.attn.hook_pattern": lambda t: None})
         assert native - counter.n == 1, f"a hook in layer {i} made {native - counter.n} layers explicit"
-
-
-@no_type_check
-class _Fused(TorchFunctionMode):
-    """Counts calls of fused attention."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.n = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.n += func is F.scaled_dot_product_attention
-        return func(*args, **(kwargs or {}))
 
 
 @no_type_check

@@ -9,6 +9,8 @@ from typing import Any, no_type_check
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from vitreous.hooked.family import applicable
 from vitreous.hooked.place import Place
@@ -27,12 +29,14 @@ class Subject:
         inputs: what it is called with.
         atol: largest difference allowed between fused and explicit attention.
         clean: the native output, without any wrapper.
+        fused: whether the native forward calls `F.scaled_dot_product_attention`.
     """
 
     model: HookedTower
     inputs: Any
     atol: float
     clean: list[Tensor]
+    fused: bool = False
 
     def run(self, hooks: Mapping[str, Callable[..., Any]] | None = None) -> list[Tensor]:
         """The outputs under hooks (name -> function of the activation)."""
@@ -87,8 +91,10 @@ class Subject:
         """Whether the point belongs to attention that is intercepted rather than routed: no eager twin exists."""
         tables = {**self.model.family.head, **self.model.entry.head}
         tables |= {p.prefix + key: site for p in self.model.places for key, site in p.block.items()}
-        modes = [key for key, site in tables.items() if isinstance(site, Attention) and site.route == "mode"]
-        return any(fnmatchcase(name, f"{key}.*") for key in modes)
+        modes = {key: site.route for key, site in tables.items() if isinstance(site, Attention)}
+        key, _, end = name.rpartition(".")
+        square = end in ("hook_attn_scores", "hook_pattern")
+        return modes.get(key) == "mode" or (modes.get(key) == "softmax" and square and self.fused)
 
 
 @no_type_check
@@ -97,9 +103,22 @@ def subject(native: nn.Module, inputs: Any, kind: str, atol: float) -> Subject:
     wrapper = HookedViT if kind == "vision" else HookedTextEncoder
     model = wrapper.from_native(native)
     call = getattr(native, model.entry.call) if model.entry.call else native
-    with torch.no_grad():
+    with torch.no_grad(), Fused() as counter:
         clean = tensors(call(**model._inputs(inputs)))
-    return Subject(model, inputs, atol, clean)
+    return Subject(model, inputs, atol, clean, counter.n > 0)
+
+
+@no_type_check
+class Fused(TorchFunctionMode):
+    """Counts calls of fused attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.n += func is F.scaled_dot_product_attention
+        return func(*args, **(kwargs or {}))
 
 
 @no_type_check

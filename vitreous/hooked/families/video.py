@@ -5,7 +5,7 @@ VideoMAE has no `hook_pos_embed`: the native forward detaches its fixed table, a
 """
 
 from vitreous.hooked.families.clip import CLIP_BLOCK
-from vitreous.hooked.families.vit import CLASSIFIER, NO_POOLER, POOLER, VIT_BLOCK, VIT_EMBED
+from vitreous.hooked.families.vit import CLASSIFIER, NO_POOLER, POOLER, VIT_BLOCK, VIT_EMBED, legacy_block
 from vitreous.hooked.family import PRE_LN, Entry, Family, Stack, pre_ln
 from vitreous.hooked.site import (
     Attention,
@@ -19,19 +19,6 @@ from vitreous.hooked.site import (
     ResidPre,
     Viewed,
 )
-
-LEGACY_BLOCK = pre_ln(
-    ln1="layernorm_before",
-    attn="attention.attention",
-    out="/attention.output.dense",
-    qkv=("query", "key", "value"),
-    attn_out="attention",
-    ln2="layernorm_after",
-    pre="intermediate.dense",
-    post="output.dense",
-    mlp_out="output.dense",
-)
-"""ViT's block as older classes spell it; their `output` adds the residual itself, its `dense` is the contribution."""
 
 _JEPA_BLOCK = pre_ln(
     ln1="norm1",
@@ -105,7 +92,7 @@ VIDEOMAE = Family(
     },
     embed={"hook_embed": Out("embeddings.patch_embeddings"), "hook_full_embed": Out("embeddings")},
     layers="encoder.layer",
-    block=LEGACY_BLOCK,
+    block=legacy_block(),
     head={"ln_final": Norm("layernorm|/fc_norm", also="hook_ln_final", optional=True)},
     interpolate="never",
     frames="num_frames",
@@ -190,7 +177,7 @@ TIMESFORMER = Family(
     processor="VideoMAEImageProcessorPil",
     example=("facebook/timesformer-base-finetuned-k400",),
 )
-"""Divided attention: first over time (`temporal_attn`, `[b*patches, ...]`), then over space (`attn`, `[b*frames, ...]`).
+"""Divided attention: first over time (`temporal_attn`, `[b*patches, ...]`), then space (`attn`, `[b*frames, ...]`).
 
 The norms before them (`ln_temporal`, `ln1`) read those layouts, too. What is added to the stream has the stream's:
 `hook_temporal_attn_out` (nothing for CLS, and after a second projection, so heads add up to `temporal_attn.hook_out`)
