@@ -34,6 +34,7 @@ class Tiny:
         kind: which tower is meant.
         note: what sets this one apart, for the test's name.
         given: builds the inputs, where pixels or token ids alone do not do.
+        frames: of a clip (video).
     """
 
     cls: str
@@ -41,6 +42,7 @@ class Tiny:
     kind: str = "vision"
     note: str = ""
     given: Callable[[], Any] | None = None
+    frames: int = 0
 
     @property
     def id(self) -> str:
@@ -57,7 +59,9 @@ class Tiny:
         """Pixels, or token ids with one padded row."""
         if self.given is not None:
             return self.given()
-        return pixels(seed, batch) if self.kind == "vision" else ids(self.cls, batch)
+        if self.kind == "text":
+            return ids(self.cls, batch)
+        return pixels(seed, batch) if not self.frames else clip(self.frames, seed, batch)
 
 
 def redraw(native: nn.Module, seed: int = 0) -> nn.Module:
@@ -75,6 +79,11 @@ def pixels(seed: int = 0, batch: int = 2, size: int = SIZE) -> Tensor:
     return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
+def clip(frames: int, seed: int = 0, batch: int = 2, size: int = 16) -> Tensor:
+    """Random normalised frames."""
+    return pixels(seed, batch * frames, size).unflatten(0, (batch, frames))
+
+
 def ids(cls: str, batch: int = 2) -> dict[str, Tensor]:
     """Token ids; the last row is padded, and SigLIP gets its full length without a mask."""
     length = 16 if "iglip" in cls else 7
@@ -89,6 +98,17 @@ def ids(cls: str, batch: int = 2) -> dict[str, Tensor]:
 def vision(name: str, **options: Any) -> Callable[[], Any]:
     """A vision configuration."""
     return lambda: getattr(transformers, name)(**SHAPE, **IMAGE, **options)
+
+
+def video(name: str, **options: Any) -> Callable[[], Any]:
+    """A video configuration, of small frames."""
+    return lambda: getattr(transformers, name)(**SHAPE, **{"image_size": 16, "patch_size": PATCH, **options})
+
+
+def staged(name: str, **options: Any) -> Callable[[], Any]:
+    """A configuration of two stages of different width."""
+    sizes = {"embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4], "mlp_ratio": 2.0, **IMAGE, "patch_size": 4}
+    return lambda: getattr(transformers, name)(**{**sizes, **options})
 
 
 def text(name: str, **options: Any) -> Callable[[], Any]:
@@ -111,14 +131,50 @@ _SIGLIP = dual("SiglipConfig", text={"projection_size": 32})
 _SIGLIP2 = dual("Siglip2Config", {"num_patches": 16}, {"projection_size": 32})
 _METACLIP2 = dual("MetaClip2Config", projection_dim=16)
 _AIMV2 = dual("Aimv2Config", {"use_head": True}, projection_dim=16)
+_BLIP = dual("BlipConfig", projection_dim=16)
 _DINO = {"mlp_ratio": 2}
 _BEIT = {"layer_scale_init_value": 0.3, "use_relative_position_bias": True, "use_absolute_position_embeddings": True}
+_JEPA = {
+    "crop_size": 16,
+    "frames_per_clip": 4,
+    "mlp_ratio": 2,
+    "num_pooler_layers": 1,
+    "pred_hidden_size": 16,
+    "pred_num_attention_heads": 2,
+    "pred_num_hidden_layers": 1,
+    "pred_num_mask_tokens": 2,
+}
+_HIERA = {
+    "image_size": [32, 32],
+    "patch_size": [7, 7],
+    "num_query_pool": 1,
+    "masked_unit_size": [4, 4],
+    "masked_unit_attention": [True, False],
+}
+_SAM = {"output_channels": 16, "window_size": 3, "global_attn_indexes": [1], "mlp_dim": 64, "num_pos_feats": 8}
 _DECODER = {
     "decoder_hidden_size": 16,
     "decoder_num_hidden_layers": 1,
     "decoder_num_attention_heads": 2,
     "decoder_intermediate_size": 32,
 }
+
+
+def _flava() -> Any:
+    return transformers.FlavaConfig(
+        image_config={**SHAPE, **IMAGE},
+        text_config={**SHAPE, **WORDS},
+        multimodal_config=dict(SHAPE),
+        projection_dim=16,
+    )
+
+
+def _sam() -> Any:
+    return transformers.SamConfig(
+        vision_config={**SHAPE, **IMAGE, **_SAM},
+        prompt_encoder_config={**IMAGE, "hidden_size": 16},
+        mask_decoder_config={"hidden_size": 16, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
+    )
 
 
 def _siglip2_vision() -> Any:
@@ -185,6 +241,42 @@ TINY: tuple[Tiny, ...] = (
     Tiny("MetaClip2TextModelWithProjection", text("MetaClip2TextConfig", projection_dim=16), "text"),
     Tiny("ChineseCLIPModel", dual("ChineseCLIPConfig", projection_dim=16)),
     Tiny("ChineseCLIPVisionModel", vision("ChineseCLIPVisionConfig")),
+    Tiny("ChineseCLIPModel", dual("ChineseCLIPConfig", projection_dim=16), "text"),
+    Tiny("ChineseCLIPTextModel", text("ChineseCLIPTextConfig"), "text"),
     Tiny("AltCLIPModel", dual("AltCLIPConfig", text={"project_dim": 16}, projection_dim=16)),
     Tiny("AltCLIPVisionModel", vision("AltCLIPVisionConfig")),
+    Tiny("AltCLIPModel", dual("AltCLIPConfig", text={"project_dim": 16}, projection_dim=16), "text"),
+    Tiny("AltCLIPTextModel", text("AltCLIPTextConfig", project_dim=16), "text"),
+    Tiny("BlipModel", _BLIP),
+    Tiny("BlipVisionModel", vision("BlipVisionConfig")),
+    Tiny("BlipModel", _BLIP, "text"),
+    Tiny("BlipTextModel", text("BlipTextConfig"), "text"),
+    Tiny("FlavaModel", _flava),
+    Tiny("FlavaImageModel", vision("FlavaImageConfig")),
+    Tiny("FlavaModel", _flava, "text"),
+    Tiny("FlavaTextModel", text("FlavaTextConfig"), "text"),
+    Tiny("SwinModel", staged("SwinConfig", window_size=2)),
+    Tiny("SwinModel", staged("SwinConfig", window_size=3, use_absolute_embeddings=True), note="padded"),
+    Tiny("SwinForImageClassification", staged("SwinConfig", window_size=2, num_labels=5)),
+    Tiny("Swinv2Model", staged("Swinv2Config", window_size=2)),
+    Tiny("Swinv2Model", staged("Swinv2Config", window_size=3), note="padded"),
+    Tiny("Swinv2ForImageClassification", staged("Swinv2Config", window_size=2, num_labels=5)),
+    Tiny("HieraModel", staged("HieraConfig", **_HIERA)),
+    Tiny("HieraForImageClassification", staged("HieraConfig", num_labels=5, **_HIERA)),
+    Tiny("SamModel", _sam),
+    Tiny("SamVisionModel", vision("SamVisionConfig", **_SAM)),
+    Tiny("SamVisionModel", vision("SamVisionConfig", attn_implementation="eager", **_SAM), note="eager"),
+    Tiny("VJEPA2Model", video("VJEPA2Config", **_JEPA), frames=4),
+    Tiny("VJEPA2ForVideoClassification", video("VJEPA2Config", num_labels=5, **_JEPA), frames=4),
+    Tiny("VideoMAEModel", video("VideoMAEConfig", num_frames=4), frames=4),
+    Tiny("VideoMAEModel", video("VideoMAEConfig", num_frames=4, use_mean_pooling=False), frames=4, note="cls"),
+    Tiny("VideoMAEForVideoClassification", video("VideoMAEConfig", num_frames=4, num_labels=5), frames=4),
+    Tiny("VivitModel", video("VivitConfig", num_frames=4, tubelet_size=[2, 8, 8]), frames=4),
+    Tiny(
+        "VivitForVideoClassification",
+        video("VivitConfig", num_frames=4, tubelet_size=[2, 8, 8], num_labels=5),
+        frames=4,
+    ),
+    Tiny("TimesformerModel", video("TimesformerConfig", num_frames=3), frames=3),
+    Tiny("TimesformerForVideoClassification", video("TimesformerConfig", num_frames=3, num_labels=5), frames=3),
 )

@@ -11,17 +11,23 @@ from vitreous.errors import UnsupportedError
 from vitreous.hooked.attention import SLOT, Switch
 from vitreous.hooked.fallback import AttentionMode, per_head
 from vitreous.hooked.point import Point, exact, through
-from vitreous.hooked.site import SPLIT_POINTS
-from vitreous.hooked.wiring import Points, Undo, on_both, on_input, on_output
+from vitreous.hooked.site import SPLIT_POINTS, Out
+from vitreous.hooked.view import VIEWS, View
+from vitreous.hooked.wiring import Nth, Points, Undo, on_both, on_input, on_output
 
 
 @no_type_check
-def attach_out(module: nn.Module, points: Points, layout: str) -> list[Undo]:
+def attach_out(module: nn.Module, points: Points, site: Out, nth: Nth) -> list[Undo]:
     """The output of a module, shown as `b pos d`."""
     (point,) = points.values()
-    if not layout:  # a view is copied: an edit in place must not reach what it is a view of
-        return [on_output(module, lambda out: point(out.clone() if out._is_view() else out))]
-    axes = layout.split()
+
+    def plain(out: Tensor) -> Tensor:  # a view is copied: an edit in place must not reach what it is a view of
+        out = point(out.clone() if out._is_view() else out)
+        return out.clone() if site.copy else out
+
+    if not site.layout:  # what a projection puts out is read after the heads' results, which come before
+        return [*nth.undo(), on_output(module, nth(plain), prepend=not isinstance(module, nn.Linear))]
+    axes = (layout := site.layout).split()
     grid = [a for a in axes if a not in ("b", "d")]
     shown = f"b ({' '.join(grid)}) d"
 
@@ -29,7 +35,7 @@ def attach_out(module: nn.Module, points: Points, layout: str) -> list[Undo]:
         sizes = {axis: n for axis, n in zip(axes, out.shape, strict=True) if axis in grid}
         return rearrange(point(rearrange(out, f"{layout} -> {shown}")), f"{shown} -> {layout}", **sizes)
 
-    return [on_output(module, edit)]
+    return [*nth.undo(), on_output(module, nth(edit))]
 
 
 @no_type_check
@@ -40,7 +46,7 @@ def attach_in(module: nn.Module, points: Points) -> list[Undo]:
 
 
 @no_type_check
-def attach_norm(module: nn.Module, points: Points) -> list[Undo]:
+def attach_norm(module: nn.Module, points: Points, nth: Nth) -> list[Undo]:
     """The divisor of a norm, then its output; the native output stands unless the divisor was edited."""
     scale_point, *after = points.values()
 
@@ -54,7 +60,7 @@ def attach_norm(module: nn.Module, points: Points) -> list[Undo]:
             out = point(out) if point.active else out
         return out
 
-    return [on_both(module, edit)]
+    return [*nth.undo(), on_both(module, nth(edit))]
 
 
 @no_type_check
@@ -83,7 +89,13 @@ def norm_kind(module: nn.Module) -> str:
 
 @no_type_check
 def attach_attention(
-    module: nn.Module, out: nn.Module | None, points: Points, route: str, switch: Switch
+    module: nn.Module,
+    out: nn.Module | None,
+    points: Points,
+    route: str,
+    switch: Switch,
+    projections: list[nn.Module] = (),
+    view: View = VIEWS[""],
 ) -> list[Undo]:
     """q, k, v, scores, pattern and z from the attention function; the heads' results from the output projection."""
     undo: list[Undo] = []
@@ -94,6 +106,8 @@ def attach_attention(
         undo += [_remember(module, local), switch.acquire()]
     elif route == "mode":
         undo.append(_inside_mode(module, local))
+    elif route == "softmax":
+        undo += _around_softmax(module, out, local, projections, view)
     own_result = route == "mode" and isinstance(module, nn.MultiheadAttention)
     if result is not None and result.active and isinstance(out, nn.Linear) and not own_result:
         undo.append(on_both(out, partial(_results, out, n_heads(module), result)))
@@ -117,6 +131,38 @@ def _remember(module: nn.Module, points: Points) -> Undo:
 
 
 @no_type_check
+def _around_softmax(
+    module: nn.Module, out: nn.Module, points: dict[str, Point], projections: list[nn.Module], view: View
+) -> list[Undo]:
+    """q, k and v from the projections (or the fused one), z from the output projection's input; the rest from softmax.
+
+    What is not hooked stays native: only scores and pattern need the interception.
+    """
+    entered: list[Any] = [()]
+    undo = [on_input(module, lambda x: entered.__setitem__(0, tuple(x.shape)) or x)]
+
+    def shown(name: str, value: Tensor) -> Tensor:
+        if not points[name].active:
+            return value
+        heads = rearrange(value, "b ... (h e) -> b (...) h e", h=n_heads(module))
+        back = view.hide(module, points[name](view.show(module, heads.clone(), entered[0])), entered[0])
+        return back.reshape(value.shape)
+
+    def project(names: tuple[str, ...], value: Tensor) -> Tensor:
+        parts = value.chunk(len(names), -1)
+        new = [shown(name, part) for name, part in zip(names, parts, strict=True)]
+        return value if all(a is b for a, b in zip(new, parts, strict=True)) else torch.cat(new, -1)
+
+    groups = [("hook_q",), ("hook_k",), ("hook_v",)] if len(projections) == 3 else [("hook_q", "hook_k", "hook_v")]
+    undo += [on_output(p, partial(project, n), prepend=False) for p, n in zip(projections, groups, strict=True)]
+    undo.append(on_input(out, partial(shown, "hook_z")))
+    if any(points[name].active for name in ("hook_attn_scores", "hook_pattern")):
+        square = {n: points[n] for n in ("hook_attn_scores", "hook_pattern")}
+        undo.append(_inside_mode(module, square, n_heads(module)))
+    return undo
+
+
+@no_type_check
 def n_heads(module: nn.Module) -> int:
     """Number of query heads of an attention module, from the module or its configuration.
 
@@ -131,12 +177,12 @@ def n_heads(module: nn.Module) -> int:
 
 
 @no_type_check
-def _inside_mode(module: nn.Module, named: Any) -> Undo:
+def _inside_mode(module: nn.Module, named: Any, heads: int = 1) -> Undo:
     """Runs a module's forward with softmax and fused attention intercepted."""
     native, own = module.forward, module.__dict__.get("forward")
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        with AttentionMode(named):
+        with AttentionMode(named, heads):
             return native(*args, **kwargs)
 
     def undo() -> None:

@@ -101,17 +101,21 @@ for _native, _name in NAMES.items():
 
 @no_type_check
 class Switch:
-    """Routes a tower's attention through `hooked_attention` while anybody needs it, and puts it back afterwards."""
+    """Routes attention through `hooked_attention` while anybody needs it, and puts it back afterwards.
 
-    def __init__(self, tower: nn.Module) -> None:
-        self.tower = tower
+    Args:
+        parts: the tower, and the modules of further stacks, which may hold configurations of their own.
+    """
+
+    def __init__(self, parts: list[nn.Module]) -> None:
+        self.parts = parts
         self.users = 0
         self.saved: list[tuple[Any, str | None]] = []
 
     def acquire(self) -> Callable[[], None]:
         """Counts one user in; returns the call that counts it out."""
         if not self.users:
-            self.saved = [(config, config._attn_implementation_internal) for config in _configs(self.tower)]
+            self.saved = [(config, config._attn_implementation_internal) for config in self.configs()]
             for config, native in self.saved:
                 config._attn_implementation_internal = NAMES["eager" if native == "eager" else "sdpa"]
         self.users += 1
@@ -124,13 +128,11 @@ class Switch:
                 config._attn_implementation_internal = native
             self.saved = []
 
-
-@no_type_check
-def _configs(tower: nn.Module) -> list[Any]:
-    """Every distinct configuration object in a tower; some modules hold their own copy of the model's."""
-    found: dict[int, Any] = {}
-    for module in tower.modules():
-        config = getattr(module, "config", None)
-        if hasattr(config, "_attn_implementation_internal"):
-            found[id(config)] = config
-    return list(found.values())
+    def configs(self) -> list[Any]:
+        """Every distinct configuration object; some modules hold their own copy of the model's."""
+        found: dict[int, Any] = {}
+        for module in (module for part in self.parts for module in part.modules()):
+            config = getattr(module, "config", None)
+            if hasattr(config, "_attn_implementation_internal"):
+                found[id(config)] = config
+        return list(found.values())

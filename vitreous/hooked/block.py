@@ -26,6 +26,11 @@ class AttentionGroup(Group):
         self.__dict__["_native"] = (native, layer, site, scale)
 
     @property
+    def native(self) -> nn.Module:
+        """The native attention module."""
+        return self.__dict__["_native"][0]
+
+    @property
     def W_O(self) -> Tensor:
         """`[heads, d_head, d]`."""
         native, layer, site, _ = self.__dict__["_native"]

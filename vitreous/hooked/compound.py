@@ -1,10 +1,12 @@
 """Several towers of one native model as one hooked model: prefixes, one forward, copies."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
+from vitreous.hooked.attention import Switch
 from vitreous.hooked.model import HookedModel
 from vitreous.hooked.tower import HookedTower
 
@@ -27,6 +29,13 @@ class HookedTowers(HookedModel):
             self.add_module(attribute, tower)
         self.hook_dict = {p + n: point for p, t in self.towers().items() for n, point in t.hook_dict.items()}
         self.mod_dict = dict(self.hook_dict)
+        self.parts = [
+            replace(part, prefix=p + part.prefix, places=tuple(replace(x, prefix=p + x.prefix) for x in part.places))
+            for p, tower in self.towers().items()
+            for part in tower.parts
+        ]
+        self.places = [place for part in self.parts for place in part.places]
+        self.switch = Switch([native])
         self.training = native.training
 
     def towers(self) -> dict[str, Any]:

@@ -27,11 +27,17 @@ _TRANSPOSED = ("hook_q", "hook_k", "hook_v", "hook_z")
 
 @no_type_check
 class AttentionMode(TorchFunctionMode):
-    """Shows what attention computes inside one module's forward."""
+    """Shows what attention computes inside one module's forward.
 
-    def __init__(self, points: dict[str, Point]) -> None:
+    Args:
+        points: local name -> point.
+        heads: number of heads, for modules that fold them into the batch.
+    """
+
+    def __init__(self, points: dict[str, Point], heads: int = 1) -> None:
         super().__init__()
         self.points = points
+        self.heads = heads
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -51,8 +57,17 @@ class AttentionMode(TorchFunctionMode):
         if point is None or not point.active:
             return value
         if name not in _TRANSPOSED:
-            return point(value)
+            return self.show_square(point, value)
         return point(value.transpose(-2, -3).clone()).transpose(-2, -3)  # a query may be a view of a weight
+
+    def show_square(self, point: Point, value: Tensor) -> Tensor:
+        """Scores or pattern as `[b, heads, q, k]`; windows and images share the first axis."""
+        if value.dim() == 5:
+            shown = point(rearrange(value, "b h w q k -> (b w) h q k"))
+            return rearrange(shown, "(b w) h q k -> b h w q k", w=value.shape[2])
+        if value.dim() == 3:
+            return point(value.unflatten(0, (-1, self.heads))).flatten(0, 1)
+        return point(value)
 
     def sdpa(
         self,

@@ -16,6 +16,41 @@ PRE_LN: Sums = (
 """What adds up in a pre-LN layer; see `Family.sums`."""
 PARALLEL: Sums = (("hook_resid_pre", "hook_attn_out", "hook_mlp_out", "hook_resid_post"),)
 """What adds up where attention and MLP read the same stream; there is no middle."""
+POST_LN: Sums = (
+    ("hook_resid_pre", "hook_attn_out", "hook_resid_mid"),
+    ("ln1.hook_normalized", "hook_mlp_out", "hook_resid_post"),
+)
+"""What adds up in a post-LN layer, whose output is the norm of the last sum."""
+POST_LN_CROSS: Sums = (
+    ("hook_resid_pre", "hook_attn_out", "hook_resid_mid"),
+    ("ln1.hook_normalized", "hook_cross_attn_out", "hook_resid_mid_cross"),
+    ("ln2.hook_normalized", "hook_mlp_out", "hook_resid_post"),
+    ("ln1.hook_normalized", "hook_mlp_out", "hook_resid_post"),
+)
+"""As `POST_LN`, in stacks some (or all) of whose layers have cross-attention between attention and MLP."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """More layers of the same native model, run after the tower's last one: a decoder, a predictor, a pooler.
+
+    Attributes:
+        name: what its points begin with: `decoder` gives `decoder.blocks.0.hook_resid_pre`.
+        base: path of the module that the other paths are relative to, from the native model's root.
+        layers: path of the list of layers; or of a single one, whose points have no number: `pool.attn.hook_q`.
+        block: rows of one layer.
+        sums: what adds up in a layer.
+        embed: rows before its first layer.
+        head: rows after its last layer.
+    """
+
+    name: str
+    base: str
+    layers: str
+    block: Table
+    sums: Sums = PRE_LN
+    embed: Table = field(default_factory=dict)
+    head: Table = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -26,6 +61,7 @@ class Entry:
         tower: path of the tower inside the native model; empty when the model is the tower.
         call: the method that runs the tower alone; empty for the model's own forward.
         head: rows added after the family's own `head` table (classifier, projection).
+        stacks: further stacks of layers, in execution order, before the rows of `head`.
         drop: for each prefix of weights that published checkpoints may lack, the options that build the model
             without that part, e.g. `{"pooler.": {"add_pooling_layer": False}}`.
         inert: globs of points that cannot change this class's output (a pooling head that runs and is not used).
@@ -34,6 +70,7 @@ class Entry:
     tower: str = ""
     call: str = ""
     head: Table = field(default_factory=dict)
+    stacks: tuple[Stack, ...] = ()
     drop: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     inert: tuple[str, ...] = ()
 
@@ -48,16 +85,24 @@ class Family:
             vision tower gives to a language model.
         classes: native class name -> how it uses the tower.
         embed: rows before the first block, relative to the tower, in execution order.
-        layers: path of the list of layers, relative to the tower.
+        layers: path of the list of layers, relative to the tower; a star stands for every stage: `stages.*.layers`.
+        stage: rows after the last layer of a stage, relative to the stage: the change to the next one's width. Where
+            there are such rows, a stage does not start with what the one before it ended with.
         block: rows of one layer, relative to the layer, in execution order.
         sums: what adds up in a layer: local names whose last is the sum of the others, the stream first and then what
             is added to it. Sums with a point that a layer does not have do not apply to it.
         head: rows after the last block, relative to the tower.
+        grid: whether the native stream is `[b, rows, columns, d]`; hooks see `[b, pos, d]`.
         special: kinds of the positions before the patches, in order; a kind may be followed by `*field` to repeat it
             as often as the config's field says, e.g. `register*num_register_tokens`.
         interpolate: how other image sizes are asked for: `flag` (an argument of forward), `always`, or `never`.
         rotary: whether q and k are rotated between their projections and the attention function.
         patches: einops pattern that cuts `b c (h p) (w q)` pixels for towers that take patches and their shapes.
+        argument: name of the native forward's argument that takes the pixels.
+        frames: the config's name of the number of frames (video); the input is then `[b, frames, c, h, w]`.
+        shrink: by how much a stage has fewer rows and columns than the one before it; 1 where all have the same.
+        unroll: the config's name of the strides by which positions are ordered from pool to pool (Hiera).
+        time_last: whether positions are ordered (row, column, frame) rather than (frame, row, column).
         noise: name of the argument that orders the patches of a masked autoencoder, which drops the last of them.
         padding: how the tokenizer pads (text).
         sizes: our name of a size -> the config's name of it, where it is not the usual one.
@@ -74,10 +119,17 @@ class Family:
     embed: Table = field(default_factory=dict)
     head: Table = field(default_factory=dict)
     sums: Sums = PRE_LN
+    stage: Table = field(default_factory=dict)
+    grid: bool = False
     special: tuple[str, ...] = ()
     interpolate: Literal["flag", "always", "never"] = "flag"
     rotary: bool = False
     patches: str = ""
+    argument: str = "pixel_values"
+    frames: str = ""
+    shrink: int = 1
+    unroll: str = ""
+    time_last: bool = False
     noise: str = ""
     padding: Literal["longest", "max_length"] = "longest"
     sizes: Mapping[str, str] = field(default_factory=dict)
@@ -197,4 +249,62 @@ def pre_ln(
         "mlp.hook_post": In(post),
         "hook_mlp_out": mlp_out if isinstance(mlp_out, Scaled) else Out(mlp_out),
         "hook_resid_post": ResidPost(),
+    }
+
+
+def post_ln(
+    *,
+    attn: str = "attention.self",
+    dense: str = "attention.output.dense",
+    norm1: str = "attention.output.LayerNorm",
+    cross: str = "",
+    cross_dense: str = "crossattention.output.dense",
+    cross_norm: str = "crossattention.output.LayerNorm",
+    pre: str = "intermediate.dense",
+    post: str = "output.dense",
+    norm2: str = "output.LayerNorm",
+    qkv: tuple[str, ...] = ("query", "key", "value"),
+    route: str = "interface",
+) -> dict[str, Site]:
+    """The rows of a post-LN block: `y = ln1(x + attn(x))`, then `ln2(y + mlp(y))`; the defaults are BERT's names.
+
+    TransformerLens' names (`BertBlock`; with cross-attention `T5Block`): `hook_resid_mid` and `hook_resid_post` are the
+    sums before the norms, `hook_normalized_resid_post` is what the next layer reads. With cross-attention `ln1`, `ln2`,
+    `ln3` are the norms after attention, cross-attention and MLP; a layer that has none lacks `ln2`. The points of a
+    per-head input (`hook_attn_in`, ...) do not exist: no norm stands between the stream and the projections.
+
+    Args:
+        attn: module that calls the attention function.
+        dense: its output projection, relative to the layer.
+        norm1: the norm after the first sum.
+        cross: module that calls the cross-attention function; none when empty. A layer may lack it.
+        cross_dense: its output projection, relative to the layer.
+        cross_norm: the norm after the second sum.
+        pre: module whose output is the MLP's pre-activation.
+        post: the MLP's down projection: its input is the hidden activation, its output is added to the stream.
+        norm2: the norm after the last sum.
+        qkv: projections, relative to `attn`.
+        route: see `Attention.route`.
+    """
+    rows: dict[str, Site] = {
+        "hook_resid_pre": ResidPre(),
+        "attn": Attention(attn, out=f"/{dense}", qkv=qkv, route=route),
+        "hook_attn_out": Out(dense),
+        "hook_resid_mid": In(norm1),
+        "ln1": Norm(norm1),
+    }
+    if cross:
+        rows |= {
+            "cross_attn": Attention(cross, out=f"/{cross_dense}", qkv=qkv, route=route, optional=True),
+            "hook_cross_attn_out": Out(cross_dense, optional=True),
+            "hook_resid_mid_cross": In(cross_norm, optional=True),
+            "ln2": Norm(cross_norm, optional=True),
+        }
+    return rows | {
+        "mlp.hook_pre": Out(pre),
+        "mlp.hook_post": In(post),
+        "hook_mlp_out": Out(post),
+        "hook_resid_post": In(norm2),
+        "ln3" if cross else "ln2": Norm(norm2),
+        "hook_normalized_resid_post": Out(""),
     }

@@ -21,7 +21,7 @@ NamesFilter = str | Sequence[str] | Callable[[str], bool] | None
 OPT_IN = ("*.hook_result", "*.hook_attn_in", "*.hook_?_input", "*.hook_mlp_in")
 """Points that `names_filter=None` leaves out, as TransformerLens does: most are `n_heads` copies of the stream. Ask for
 them by name, or for everything with `"*"`."""
-_BY_HEAD = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result", "_input", "hook_attn_in")
+BY_HEAD = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result", "_input", "hook_attn_in")
 
 
 class HookedModel(HookedRootModule):
@@ -294,7 +294,7 @@ def _keep(
         if kept.shape[0] != 1:
             raise BadInputError(f"remove_batch_dim needs a batch of one, got {kept.shape[0]} at {name}")
         kept = kept[0]
-    by_head = any(name.removesuffix("_grad").endswith(end) for end in _BY_HEAD)
+    by_head = any(name.removesuffix("_grad").endswith(end) for end in BY_HEAD)
     axis = -3 if by_head else -2
     if positions.mode != "identity" and kept.dim() >= -axis:
         kept = positions.apply(kept, dim=axis)

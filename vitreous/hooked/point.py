@@ -21,12 +21,15 @@ class Point(HookPoint):
 
     Attributes:
         n_fired: how many activations have passed through since the point was made.
+        axes: number of axes that hooks see, where the native stream is a grid: `[b, rows, columns, ...]` is shown as
+            `[b, pos, ...]`. 0 for whatever there is.
         on_change: called without arguments after hooks were added or removed.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.n_fired = 0
+        self.axes = 0
         self.on_change: Callable[[], None] = lambda: None
 
     @property
@@ -57,6 +60,15 @@ class Point(HookPoint):
         for direction, handles in (("fwd", other.fwd_hooks), ("bwd", other.bwd_hooks)):
             for h in handles:
                 self.add_hook(h.user_hook, dir=direction, is_permanent=h.is_permanent, level=h.context_level)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not self.axes or x.dim() <= self.axes:
+            return super().__call__(x)
+        flat = x.flatten(1, 2)
+        out = super().__call__(flat)
+        if out is flat and not out.requires_grad and flat.data_ptr() == x.data_ptr():
+            return x
+        return out.unflatten(1, x.shape[1:3])
 
     def forward(self, x: Tensor) -> Tensor:
         self.n_fired += 1

@@ -35,7 +35,30 @@ def to_images(images: Any) -> list[Image.Image]:
 
 def to_pixels(processor: Any, images: Any) -> Float[Tensor, "b c h w"]:
     """Preprocessed pixels, float32 on the CPU."""
-    return processor(images=to_images(images), return_tensors="pt")["pixel_values"].float()
+    pixels = processor(images=to_images(images), return_tensors="pt")["pixel_values"].float()
+    return pixels.flatten(0, 1) if pixels.dim() == 5 else pixels  # VideoMAE's takes a list of images for a clip
+
+
+def to_clips(processor: Any, clips: Any, n_frames: int) -> Float[Tensor, "b t c h w"]:
+    """Preprocessed clips: `n_frames` evenly spaced frames of each.
+
+    Args:
+        processor: the image processor of a frame.
+        clips: the frames of one clip, or a list of clips.
+        n_frames: frames that the model takes.
+
+    Raises:
+        BadInputError: for a clip with fewer frames.
+    """
+    several = clips if isinstance(clips, Sequence) and clips and isinstance(clips[0], Sequence) else [clips]
+    made = []
+    for clip in several:
+        frames = to_images(clip)
+        if len(frames) < n_frames:
+            raise BadInputError(f"the model takes clips of {n_frames} frames, got one of {len(frames)}")
+        chosen = np.linspace(0, len(frames) - 1, n_frames).round().astype(int)
+        made.append(to_pixels(processor, [frames[i] for i in chosen]))
+    return torch.stack(made)
 
 
 def to_pictures(processor: Any, pixels: Float[Tensor, "b c h w"]) -> list[Image.Image]:

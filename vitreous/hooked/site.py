@@ -19,12 +19,18 @@ class Out:
         layout: how the native tensor is laid out, as the left side of an einops pattern; the hook sees `b (h w) d`.
         optional: the module may be missing (None or Identity); then the point does not exist.
         needs: a path that must exist, too, for the point to exist (the gate of a gated MLP).
+        identity: an `nn.Identity` there counts as a module (drop path, where every size calls it).
+        nth: which call of a module that runs several times in one forward; 0 for one that runs once.
+        copy: the native forward adds to the output in place; it gets a copy, so that caches keep what hooks saw.
     """
 
     path: str
     layout: str = ""
     optional: bool = False
     needs: str = ""
+    identity: bool = False
+    nth: int = 0
+    copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,13 @@ class Norm:
         path: the module.
         also: one more point on the output, outside the group, e.g. `hook_ln_final`.
         optional: the module may be missing; then the points do not exist.
+        nth: see `Out.nth`.
     """
 
     path: str
     also: str = ""
     optional: bool = False
+    nth: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,10 @@ class Attention:
         path: the module that calls the attention function.
         out: the output projection, relative to `path`; with a leading `/`, relative to the layer.
         qkv: the q, k and v projections relative to `path`, or one fused projection, or none (only weights need them).
-        route: `interface` when the module asks transformers for its attention function, `mode` when softmax, sdpa or
-            `nn.MultiheadAttention` must be intercepted.
+        route: `interface` when the module asks transformers for its attention function; `mode` when sdpa or
+            `nn.MultiheadAttention` must be intercepted; `softmax` when scores and pattern are seen around softmax (or
+            sdpa) and q, k, v and z are what the projections put out and the output projection takes in.
+        view: name of the view (see `view`) that cuts a sequence into windows, where the pattern has an axis for them.
         optional: the module may be missing; then the points do not exist.
         total: the point where the heads' results and the bias add up (times LayerScale, where there is one).
         norm: key of the norm that the total goes through first (Gemma's `ln1_post`), if any.
@@ -72,6 +82,7 @@ class Attention:
     optional: bool = False
     total: str = "hook_attn_out"
     norm: str = ""
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,9 +109,15 @@ class ResidPre:
 
 @dataclass(frozen=True)
 class ResidMid:
-    """The stream between attention and MLP: the input of the second norm *and* the skip path around it."""
+    """The stream between two sublayers: the input of the second one's norm *and* the skip path around it.
+
+    Attributes:
+        norm: the module that reads the stream there (the MLP itself, where its norm comes after it).
+        view: name of the view that turns what the norm reads into the stream, where they are laid out differently.
+    """
 
     norm: str
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +144,21 @@ class Scaled:
 
 
 @dataclass(frozen=True)
+class Viewed:
+    """A contribution that no module outputs as it is added: the layer rearranges it first (windows, frames, pooling).
+
+    Attributes:
+        path: the module whose output is rearranged.
+        view: name of the view that does it.
+        optional: the module may be missing; then the point does not exist.
+    """
+
+    path: str
+    view: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
 class Split:
     """Separate inputs of q, k and v per head, before the first norm (TransformerLens' `hook_attn_in`, `hook_q_input`).
 
@@ -139,7 +171,7 @@ class Split:
     qkv: tuple[str, str, str]
 
 
-Site = Out | In | Norm | Attention | Parameter | ResidPre | ResidMid | MlpIn | ResidPost | Scaled | Split
+Site = Out | In | Norm | Attention | Parameter | ResidPre | ResidMid | MlpIn | ResidPost | Scaled | Viewed | Split
 
 
 def names(key: str, site: Site) -> tuple[str, ...]:

@@ -1,16 +1,20 @@
-"""The residual stream of one layer: where it enters, the middle, where it leaves, and contributions no module outputs.
+"""The residual stream of one layer: where it enters, its middles, where it leaves, and contributions no module outputs.
 
-The middle has no module of its own. A pre-hook on the second norm sees it, and an edit there would miss the skip path
-around the norm; so the difference that the edit makes is carried to the layer's output. The same is done for
-contributions that the native layer scales by a raw parameter.
+A middle has no module of its own. A pre-hook on the norm that reads it sees it, and an edit there would miss the skip
+path around the norm; so the difference that the edit makes is carried to the layer's output. The same is done for
+contributions that the native layer scales by a raw parameter or rearranges before it adds them.
 """
 
+from collections.abc import Callable
 from typing import Any, no_type_check
 
 from torch import Tensor, nn
 
 from vitreous.hooked.point import Point, through
+from vitreous.hooked.view import View
 from vitreous.hooked.wiring import Points, Undo, first, first_input, on_input, on_output
+
+Contribution = tuple[nn.Module, Callable[[nn.Module, Tensor, tuple[int, ...]], Tensor]]
 
 
 @no_type_check
@@ -19,64 +23,84 @@ class Stream:
 
     Args:
         layer: the native layer.
-        points: local name -> point, of those that exist in this family: hook_resid_pre, hook_resid_mid, hook_mlp_in,
-            hook_resid_post, and the scaled contributions hook_attn_out and hook_mlp_out.
-        norm2: the norm before the MLP.
-        scaled: contribution -> (module, name of the layer's scale parameter).
+        points: local name -> point, of those that exist in this family: hook_resid_pre, the middles, hook_mlp_in,
+            hook_resid_post, and the contributions that no module outputs.
+        middles: local name -> (the norm that reads the stream there, view), in execution order; `hook_mlp_in` is read
+            by the last one.
+        added: local name -> (module, function of layer, output and the shape of the layer's input that makes of the
+            output what is added to the stream).
     """
 
     def __init__(
         self,
         layer: nn.Module,
         points: Points,
-        norm2: nn.Module | None = None,
-        scaled: dict[str, tuple[nn.Module, str]] | None = None,
+        middles: dict[str, tuple[nn.Module, View]] | None = None,
+        added: dict[str, Contribution] | None = None,
     ) -> None:
         self.layer = layer
         self.points = points
-        self.norm2 = norm2
-        self.scaled = scaled or {}
+        self.middles = middles or {}
+        self.added = added or {}
         self.deltas: list[Tensor] = []
+        self.entered: tuple[int, ...] = ()
 
     def active(self, name: str) -> bool:
         """Whether the family has the point and a hook sits on it."""
         return name in self.points and self.points[name].active
 
     def attach(self) -> list[Undo]:
-        """Puts hooks on the layer, its second norm and its scaled modules, as far as active points need them."""
+        """Puts hooks on the layer, the norms that read it and its modules, as far as active points need them."""
         undo: list[Undo] = [self.layer.register_forward_hook(self._forget, always_call=True).remove]
-        if self.active("hook_resid_pre"):
-            undo.append(on_input(self.layer, self.points["hook_resid_pre"]))
-        for name, (module, scale) in self.scaled.items():
+        undo.append(on_input(self.layer, self._enter))
+        for name, (module, show) in self.added.items():
             if self.active(name):
-                undo.append(on_output(module, self._contribution(self.points[name], scale)))
-        if self.norm2 is not None and any(map(self.active, ("hook_resid_mid", "hook_mlp_in", *self.scaled))):
-            undo.append(on_input(self.norm2, self._middle))
+                undo.append(on_output(module, self._contribution(self.points[name], show)))
+        if any(map(self.active, ("hook_mlp_in", *self.middles, *self.added))):
+            for name, (norm, view) in self.middles.items():
+                undo.append(on_input(norm, self._middle(name, view)))
         undo.append(on_output(self.layer, self._leave))
         return undo
 
-    def _contribution(self, point: Point, scale: str) -> Any:
-        """Shows `scale * out`; what an edit adds to it is carried, the module's own output stays."""
+    def _enter(self, x: Tensor) -> Tensor:
+        self.entered = tuple(x.shape)
+        return self.points["hook_resid_pre"](x) if self.active("hook_resid_pre") else x
+
+    def _contribution(self, point: Point, show: Any) -> Any:
+        """Shows what is added; what an edit adds to it is carried, the module's own output stays."""
 
         def edit(out: Tensor) -> Tensor:
-            factor = getattr(self.layer, scale)
-            if factor is None:
-                return point(out)
-            new, edited = through(point, factor * out)
+            value = show(self.layer, out, self.entered)
+            if value is out:
+                return point(out.clone() if out._is_view() else out)
+            new, edited = through(point, value.clone())
             if edited or new.requires_grad:
-                self.deltas.append(new - factor * out)
+                self.deltas.append(new - value)
             return out
 
         return edit
 
-    def _middle(self, x: Tensor) -> Tensor:
-        mid = self._moved(x)
-        if self.active("hook_resid_mid"):
-            before = x if mid is x else self._moved(x)  # a tensor of its own: what the skip path carries anyway
-            mid = self.points["hook_resid_mid"](mid)
-            if mid is not x:  # else an edit in place has reached the skip path, which shares the tensor
-                self.deltas.append(mid - before)
-        return self.points["hook_mlp_in"](mid.clone()) if self.active("hook_mlp_in") else mid
+    def _middle(self, name: str, view: View) -> Any:
+        last = name == list(self.middles)[-1]
+
+        def edit(x: Tensor) -> Tensor:
+            native = view.show(self.layer, x, self.entered)
+            mid = self._moved(native)
+            if self.active(name):
+                before = native if mid is native else self._moved(native)  # the skip path's, in a tensor of its own
+                if native is x:
+                    mid = self.points[name](mid)
+                    moved = mid is not x  # else an edit in place has reached the skip path, which shares the tensor
+                else:
+                    mid, moved = through(self.points[name], mid.clone())
+                    moved = moved or mid.requires_grad
+                if moved:
+                    self.deltas.append(mid - before)
+            if last and self.active("hook_mlp_in"):
+                mid = self.points["hook_mlp_in"](mid.clone())
+            return mid if native is x else x if mid is native else view.hide(self.layer, mid, self.entered)
+
+        return edit
 
     def _leave(self, x: Tensor) -> Tensor:
         x = self._moved(x)
@@ -89,6 +113,17 @@ class Stream:
 
     def _forget(self, *_: Any) -> None:
         self.deltas.clear()
+
+
+@no_type_check
+def scaled(name: str) -> Any:
+    """The contribution `parameter * out`; where the parameter is None or a plain 1, the output itself."""
+
+    def show(layer: nn.Module, out: Tensor, _: tuple[int, ...]) -> Tensor:
+        factor = getattr(layer, name)
+        return out if factor is None else factor * out
+
+    return show
 
 
 class Stop(Exception):

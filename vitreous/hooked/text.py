@@ -11,6 +11,7 @@ from vitreous.errors import BadInputError
 from vitreous.hooked.loading import Source, demand_family, load_native, locate
 from vitreous.hooked.token_map import TokenMap, text_tokens
 from vitreous.hooked.tower import HookedTower
+from vitreous.hooked.wiring import find
 
 _FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 
@@ -58,7 +59,8 @@ class HookedTextEncoder(HookedTower):
             raise BadInputError("no text was given")
         padding: Any = "max_length" if self.family.padding == "max_length" else True
         batch = self.processor(texts, padding=padding, truncation=True, max_length=self.cfg.n_ctx, return_tensors="pt")
-        keep = ("input_ids",) if self.family.padding == "max_length" else ("input_ids", "attention_mask")
+        keep = ["input_ids"] if self.family.padding == "max_length" else ["input_ids", "attention_mask"]
+        keep += ["token_type_ids"] if "hook_token_type_embed" in self.hook_dict else []
         return {k: batch[k].to(self.device) for k in keep if k in batch}
 
     @property
@@ -67,7 +69,10 @@ class HookedTextEncoder(HookedTower):
         return text_tokens(self.cfg.n_ctx)
 
     def _n_ctx(self) -> int:
-        return int(self.tower.config.max_position_embeddings)  # type: ignore[union-attr]
+        table = find(self.native, self.tower, getattr(self.family.embed.get("hook_pos_embed"), "path", "-"))
+        padding = getattr(table, "padding_idx", None)  # RoBERTa counts positions from there
+        length = int(self.tower.config.max_position_embeddings)  # type: ignore[union-attr]
+        return length if padding is None else length - padding - 1
 
     def _inputs(self, inputs: Any, **kwargs: Any) -> dict[str, Any]:
         if isinstance(inputs, str) or (isinstance(inputs, Sequence) and all(isinstance(t, str) for t in inputs)):

@@ -1,7 +1,7 @@
 """Which position of a sequence is what: CLS, a register, a patch at (row, column), or text."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ class TokenMap:
         grid: rows and columns; (0, 0) for text.
         patch_size: height and width of a patch in pixels of the model's input; (0, 0) for text.
         frame: time step of the patch (video), 0 for images, -1 for every other position.
+        tubelet: number of frames in a time step.
     """
 
     kind: tuple[str, ...]
@@ -30,6 +31,7 @@ class TokenMap:
     grid: tuple[int, int]
     patch_size: tuple[int, int]
     frame: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    tubelet: int = 1
 
     def __post_init__(self) -> None:
         if not len(self.frame):
@@ -45,7 +47,12 @@ class TokenMap:
 
     def first(self, n: int) -> "TokenMap":
         """The map of the first `n` positions."""
-        return TokenMap(self.kind[:n], self.row[:n], self.col[:n], self.grid, self.patch_size, self.frame[:n])
+        return replace(self, kind=self.kind[:n], row=self.row[:n], col=self.col[:n], frame=self.frame[:n])
+
+    def take(self, order: np.ndarray) -> "TokenMap":
+        """The map of the same positions in another order."""
+        kind = tuple(self.kind[i] for i in order)
+        return replace(self, kind=kind, row=self.row[order], col=self.col[order], frame=self.frame[order])
 
     def index(self, kind: str = "all") -> Int[Tensor, "n"]:
         """Positions of one kind, in order.
@@ -75,6 +82,16 @@ class TokenMap:
         height, width = self.patch_size
         return col * width, row * height, (col + 1) * width, (row + 1) * height
 
+    def frames(self, position: int) -> range:
+        """The frames of the clip that a patch covers.
+
+        Raises:
+            BadInputError: if the position is not a patch.
+        """
+        self.pixels(position)
+        start = int(self.frame[position]) * self.tubelet
+        return range(start, start + self.tubelet)
+
     def positions(self, box: Sequence[float | int]) -> Int[Tensor, "n"]:
         """Patches that a box (x0, y0, x1, y1) in pixels of the model's input touches."""
         x0, y0, x1, y1 = box
@@ -89,16 +106,32 @@ class TokenMap:
 
 
 def image_tokens(
-    special: tuple[str, ...], grid: tuple[int, int], patch_size: tuple[int, int], n_frames: int = 1
+    special: tuple[str, ...],
+    grid: tuple[int, int],
+    patch_size: tuple[int, int],
+    n_frames: int = 1,
+    tubelet: int = 1,
+    time_last: bool = False,
 ) -> TokenMap:
-    """Special positions first, then the patches row by row (and frame by frame).
+    """Special positions first, then the patches row by row (and time step by time step).
+
+    Args:
+        special: kinds of the positions before the patches.
+        grid: rows and columns.
+        patch_size: height and width of a patch in pixels.
+        n_frames: number of time steps.
+        tubelet: frames in a time step.
+        time_last: the time steps of one patch follow one another, instead of the patches of one time step.
 
     >>> tokens = image_tokens(("cls",), grid=(2, 2), patch_size=(8, 8))
     >>> tokens.n, tokens.kind[0], tokens.index("patch").tolist(), tokens.pixels(4)
     (5, 'cls', [1, 2, 3, 4], (8, 8, 16, 16))
     """
     rows, cols = grid
-    frame, row, col = (axis.ravel() for axis in np.indices((n_frames, rows, cols)))
+    if time_last:
+        row, col, frame = (axis.ravel() for axis in np.indices((rows, cols, n_frames)))
+    else:
+        frame, row, col = (axis.ravel() for axis in np.indices((n_frames, rows, cols)))
     none = np.full(len(special), -1)
     return TokenMap(
         kind=(*special, *("patch",) * (n_frames * rows * cols)),
@@ -107,7 +140,22 @@ def image_tokens(
         grid=grid,
         patch_size=patch_size,
         frame=np.concatenate([none, frame]),
+        tubelet=tubelet,
     )
+
+
+def unrolled(grid: tuple[int, int], strides: Sequence[tuple[int, int]]) -> np.ndarray:
+    """The order of patches in which each pool reads contiguous groups (Hiera): old index of each new position.
+
+    >>> unrolled((2, 4), [(2, 2)]).tolist()
+    [0, 2, 1, 3, 4, 6, 5, 7]
+    """
+    index = np.arange(grid[0] * grid[1]).reshape(1, *grid)
+    for down, right in strides:
+        n, rows, cols = index.shape
+        parts = index.reshape(n, rows // down, down, cols // right, right).transpose(0, 2, 4, 1, 3)
+        index = parts.reshape(-1, rows // down, cols // right)
+    return index.ravel()
 
 
 def text_tokens(n: int) -> TokenMap:

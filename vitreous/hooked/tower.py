@@ -13,11 +13,15 @@ from vitreous.hooked import attach
 from vitreous.hooked import site as sites
 from vitreous.hooked.attention import Switch
 from vitreous.hooked.block import AttentionGroup, Group, NormView
-from vitreous.hooked.family import Entry, Family
-from vitreous.hooked.model import HookedModel
+from vitreous.hooked.family import Entry, Family, Table
+from vitreous.hooked.model import BY_HEAD, HookedModel
+from vitreous.hooked.place import Place, Stage, further_stages, main_stages
 from vitreous.hooked.point import Point
-from vitreous.hooked.stream import Stop, Stream, stop_at
-from vitreous.hooked.wiring import Wire, find
+from vitreous.hooked.stream import Contribution, Stop, Stream, scaled, stop_at
+from vitreous.hooked.view import VIEWS, View
+from vitreous.hooked.wiring import Nth, Wire, find
+
+STREAM = sites.ResidPre | sites.ResidMid | sites.MlpIn | sites.ResidPost | sites.Scaled | sites.Viewed
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,7 @@ class Config:
 
     Attributes:
         n_layers: number of blocks.
-        n_heads: number of query heads; 0 where nothing attends.
-        n_key_value_heads: number of key and value heads; None when it is the same.
+        n_heads: number of query heads.
         d_model: width of the residual stream.
         d_head: width of a head.
         d_mlp: hidden width of the MLP.
@@ -36,8 +39,12 @@ class Config:
         patch_size: as image_size, of a patch.
         normalization_type: "LN" or "RMS".
         family: name of the family.
+        n_key_value_heads: number of key and value heads; None when it is the same.
         d_vocab: number of logits; 0 without an unembedding.
         logit_softcap: `c` where logits are `c tanh(logits / c)`, else None.
+        n_frames: frames of a clip; 0 for images and text.
+        stages: number of blocks of each stage. Where there are several, d_model, n_heads, d_mlp, n_ctx and patch_size
+            are those of the first one.
     """
 
     n_layers: int
@@ -54,6 +61,8 @@ class Config:
     n_key_value_heads: int | None = None
     d_vocab: int = 0
     logit_softcap: float | None = None
+    n_frames: int = 0
+    stages: tuple[int, ...] = ()
 
 
 class HookedTower(HookedModel):
@@ -85,14 +94,15 @@ class HookedTower(HookedModel):
         self.processor = processor
         self.name = name or type(native).__name__
         tower = find(native, native, self.entry.tower)
-        layers = None if tower is None else find(native, tower, family.layers) if family.layers else nn.ModuleList()
-        if tower is None or layers is None:
+        stages = [] if tower is None or not family.layers else main_stages(native, tower, family)
+        if tower is None or (family.layers and not stages):
             raise UnsupportedError(
                 f"{type(native).__name__} has no {self.entry.tower or 'tower'}.{family.layers}; family {family.name!r} "
                 "was written for another version of transformers"
             )
-        self.__dict__["_parts"] = (tower, list(layers.children()))
-        self.switch = Switch(tower)
+        self.__dict__["_parts"] = (tower, [place.native for stage in stages for place in stage.places])
+        self._stages, self._stacks = stages, list(further_stages(self.root, self.entry))
+        self.switch = Switch([tower, *(stack.native for stack in self._stacks)])
         self.wires: list[Wire] = []
         self.norms: dict[str, NormView] = {}
         self._build()
@@ -108,6 +118,16 @@ class HookedTower(HookedModel):
     def layers(self) -> list[nn.Module]:
         """The native layers."""
         return self.__dict__["_parts"][1]
+
+    @property
+    def places(self) -> list[Place]:
+        """Every layer of the tower and of its further stacks, in execution order."""
+        return [place for part in self.parts for place in part.places]
+
+    @property
+    def parts(self) -> list[Stage]:
+        """The tower's stages (mostly one), then the further stacks."""
+        return [*self._stages, *self._stacks]
 
     def towers(self) -> dict[str, HookedModel]:
         """Itself."""
@@ -125,25 +145,44 @@ class HookedTower(HookedModel):
     # --- building ------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self._table("", self.tower, self.family.embed)
+        self.depth: dict[str, int] = {}
+        self._table("", self.tower, self.family.embed, 0)
         self.blocks = nn.ModuleList(Group() for _ in self.layers)
-        for i, layer in enumerate(self.layers):
-            self._table(f"blocks.{i}.", layer, self.family.block)
-        self._table("", self.tower, {**self.family.head, **self.entry.head})
+        n = 0
+        for stage in self._stages:
+            for place in stage.places:
+                n += 1
+                self._table(place.prefix, place.native, place.block, n)
+            self._table(stage.prefix, stage.native, self.family.stage, n + (stage is self._stages[-1]))
+        self._table("", self.tower, self.family.head, n + 1)
+        for stack, stage in zip(self.entry.stacks, self._stacks, strict=True):
+            self._table(stage.prefix, stage.native, stack.embed, n + 1)
+            for place in stage.places:
+                self._table(place.prefix, place.native, place.block, n + 1)
+            self._table(stage.prefix, stage.native, stack.head, n + 1)
+        self._table("", self.tower, self.entry.head, n + 1)
         for name, point in self.hook_dict.items():
             point.name = name
 
-    def _table(self, prefix: str, base: nn.Module, table: Mapping[str, sites.Site]) -> None:
-        """Makes the points of one table and the wires that carry them."""
+    def _table(self, prefix: str, base: nn.Module, table: Table, depth: int) -> None:
+        """Makes the points of one table and the wires that carry them.
+
+        Args:
+            prefix: what the names begin with.
+            base: the module that the paths are relative to.
+            table: the rows.
+            depth: number of the tower's layers that have started when the points fire.
+        """
         stream: dict[str, Point] = {}
-        scaled: dict[str, tuple[nn.Module, str]] = {}
-        norm2: nn.Module | None = None
+        added: dict[str, Contribution] = {}
+        middles: dict[str, tuple[nn.Module, View]] = {}
+        known = set(self.hook_dict)
         for key, site in table.items():
             if isinstance(site, sites.Split):
                 self._split(prefix, base, key, site)
                 continue
             path = getattr(site, "path", getattr(site, "norm", ""))
-            module = find(self.root, base, path)
+            module = find(self.root, base, path, getattr(site, "identity", False))
             if module is None:
                 if getattr(site, "optional", False):
                     continue
@@ -153,30 +192,37 @@ class HookedTower(HookedModel):
             if isinstance(site, sites.Out) and site.needs and find(self.root, base, site.needs) is None:
                 continue
             points = {n: self._point(prefix + n, site, module, base) for n in sites.names(key, site)}
-            if isinstance(site, sites.ResidPre | sites.ResidMid | sites.MlpIn | sites.ResidPost | sites.Scaled):
+            if isinstance(site, STREAM):
                 stream |= points
-                norm2 = module if isinstance(site, sites.ResidMid) else norm2
-                if isinstance(site, sites.Scaled):
-                    scaled[key] = (module, site.scale)
+                if isinstance(site, sites.ResidMid):
+                    middles[key] = (module, VIEWS[site.view])
+                elif isinstance(site, sites.Scaled):
+                    added[key] = (module, scaled(site.scale))
+                elif isinstance(site, sites.Viewed):
+                    added[key] = (module, VIEWS[site.view].show)
             else:
                 self.wires.append(Wire(points, self._attach(site, module, base, points)))
                 if isinstance(site, sites.Norm):
                     self.norms[prefix + key] = NormView(module)
         if stream:
-            self.wires.append(Wire(stream, Stream(base, stream, norm2, scaled).attach))
+            self.wires.append(Wire(stream, Stream(base, stream, middles, added).attach))
+        self.depth |= dict.fromkeys(self.hook_dict.keys() - known, depth)
 
     def _attach(self, site: sites.Site, module: nn.Module, base: nn.Module, points: dict[str, Point]) -> Any:
         match site:
             case sites.Out():
-                return partial(attach.attach_out, module, points, site.layout)
+                return partial(attach.attach_out, module, points, site, Nth(base, site.nth))
             case sites.In():
                 return partial(attach.attach_in, module, points)
             case sites.Norm():
                 attach.norm_kind(module)
-                return partial(attach.attach_norm, module, points)
+                return partial(attach.attach_norm, module, points, Nth(base, site.nth))
             case sites.Attention():
                 out = find(base, module, site.out) if site.out else None
-                return partial(attach.attach_attention, module, out, points, site.route, self.switch)
+                found = [find(base, module, path) for path in site.qkv]
+                return partial(
+                    attach.attach_attention, module, out, points, site.route, self.switch, found, VIEWS[site.view]
+                )
             case sites.Parameter():
                 return partial(attach.attach_parameter, module, points, site.name, site.method, site.always)
         raise AssertionError(site)
@@ -205,6 +251,8 @@ class HookedTower(HookedModel):
                 holder.add_module(part, AttentionGroup(module, base, site, scale) if attention else Group())  # type: ignore
             holder = getattr(holder, part)
         point = Point()
+        if self.family.grid and last not in ("hook_attn_scores", "hook_pattern"):
+            point.axes = 4 if any(name.endswith(end) for end in BY_HEAD) else 3
         holder.add_module(last, point)
         self.hook_dict[name] = point
         self.mod_dict[name] = point
@@ -212,10 +260,11 @@ class HookedTower(HookedModel):
 
     def _scale(self, attn: str) -> Tensor | None:
         """LayerScale of an attention layer, by the canonical name of the layer's attention group."""
-        if not attn.startswith("blocks."):
+        place = next((p for p in self.places if attn.startswith(p.prefix)), None)
+        if place is None:
             return None
-        layer = self.layers[int(attn.split(".")[1])]
-        match self.family.block["hook_attn_out"]:
+        layer, site = place.native, place.block.get(attn.removeprefix(place.prefix))
+        match place.block.get(getattr(site, "total", "")):
             case sites.Scaled(scale=name):
                 scale = getattr(layer, name)
                 return scale if isinstance(scale, Tensor) else None  # BEiT without LayerScale keeps a plain 1.0
@@ -252,6 +301,8 @@ class HookedTower(HookedModel):
             patch_size=patch[0] if patch[0] == patch[1] else patch,
             normalization_type="RMS" if kinds == {False} else "LN",
             family=self.family.name,
+            n_frames=self._n_frames(),
+            stages=tuple(len(stage.places) for stage in self._stages),
             **self._more_sizes(native),
         )
 
@@ -261,6 +312,9 @@ class HookedTower(HookedModel):
 
     def _image_sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
         return (0, 0), (0, 0)
+
+    def _n_frames(self) -> int:
+        return 0
 
     def _n_ctx(self) -> int:
         raise NotImplementedError
@@ -300,7 +354,7 @@ class HookedTower(HookedModel):
             call(**given)
         except Stop as stopped:
             self._demand_fired(fired)
-            return stopped.resid
+            return stopped.resid.flatten(1, 2) if self.family.grid else stopped.resid
         finally:
             undo()
         raise AssertionError("the native forward never reached the layer to stop at")
@@ -313,9 +367,7 @@ class HookedTower(HookedModel):
 
     def _before(self, name: str, stop: int) -> bool:
         """Whether a point fires when the forward stops before block `stop`."""
-        if name.startswith("blocks."):
-            return int(name.split(".")[1]) < stop
-        return any(name in sites.names(key, site) for key, site in self.family.embed.items())
+        return self.depth[name] <= stop
 
     # --- copies --------------------------------------------------------------------------------------------------
 

@@ -2,16 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor, nn
 
 from vitreous.errors import BadInputError
 from vitreous.hooked import preprocess
 from vitreous.hooked.loading import demand_family, load_native, locate
-from vitreous.hooked.token_map import TokenMap, image_tokens
+from vitreous.hooked.token_map import TokenMap, image_tokens, unrolled
 from vitreous.hooked.tower import HookedTower, two
 
 
@@ -71,16 +71,24 @@ class HookedViT(HookedTower):
 
     # --- images --------------------------------------------------------------------------------------------------
 
-    def preprocess(self, images: Any) -> Float[Tensor, "b c h w"]:
-        """Pixels for the model, from a PIL image, a list of them, or Items.
+    def preprocess(self, images: Any) -> Float[Tensor, "b c h w"] | Float[Tensor, "b t c h w"]:
+        """Pixels for the model.
+
+        Args:
+            images: a PIL image, a list of them, or Items. For a video model the frames of one clip, or a list of
+                clips; of a clip with more frames than the model takes, evenly spaced ones are used.
 
         Raises:
-            BadInputError: for anything that is not an image.
+            BadInputError: for anything that is not an image, or clips that are too short.
         """
-        return preprocess.to_pixels(self._processor(), images)
+        if not self.family.frames:
+            return preprocess.to_pixels(self._processor(), images)
+        return preprocess.to_clips(self._processor(), images, self.cfg.n_frames)
 
-    def unprocess(self, pixels: Float[Tensor, "b c h w"]) -> list[Image.Image]:
-        """Pictures of what the model sees: normalisation undone, values clipped."""
+    def unprocess(self, pixels: Float[Tensor, "b c h w"] | Float[Tensor, "b t c h w"]) -> list[Any]:
+        """Pictures of what the model sees: normalisation undone, values clipped; for clips a list of frames each."""
+        if pixels.dim() == 5:
+            return [preprocess.to_pictures(self._processor(), clip) for clip in pixels]
         return preprocess.to_pictures(self._processor(), pixels)
 
     def _processor(self) -> Any:
@@ -95,15 +103,51 @@ class HookedViT(HookedTower):
         """Which position is what, for an input of the model's own size."""
         return self.token_map(two(self.cfg.image_size))
 
-    def token_map(self, image_size: tuple[int, int]) -> TokenMap:
+    def token_map(self, image_size: tuple[int, int], n_frames: int | None = None, layer: int = 0) -> TokenMap:
         """Which position is what, for an input of another size.
 
         Args:
             image_size: height and width in pixels.
+            n_frames: number of frames of a clip; the model's own when None.
+            layer: block whose positions are meant, where stages have fewer and fewer (Swin, Hiera).
+
+        Raises:
+            BadInputError: for a layer that does not exist.
         """
-        height, width = two(self.cfg.patch_size)
-        whole = image_tokens(self._special(), (image_size[0] // height, image_size[1] // width), (height, width))
+        stage = self._stage(layer)
+        grid, patch = self._grid(image_size, stage)
+        steps = (self.cfg.n_frames if n_frames is None else n_frames) // self._tubelet()
+        whole = image_tokens(
+            self._special(),
+            grid,
+            patch,
+            n_frames=steps if self.family.frames else 1,
+            tubelet=self._tubelet(),
+            time_last=self.family.time_last,
+        )
+        if self.family.unroll:
+            strides = [two(getattr(self.tower.config, self.family.unroll))] * (len(self.cfg.stages) - 1 - stage)  # type: ignore[union-attr]
+            return whole.take(unrolled(grid, strides))
         return whole if not self.family.noise else whole.first(len(self._special()) + self._n_kept(whole))
+
+    def _grid(self, image_size: tuple[int, int], stage: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Rows and columns in a stage, and the size of a patch there."""
+        factor = self.family.shrink**stage
+        height, width = (n * factor for n in two(self.cfg.patch_size))
+        cells = zip(image_size, two(self.cfg.patch_size), strict=True)
+        rows, cols = (-(-(n // p) // factor) for n, p in cells)
+        return (rows, cols), (height, width)
+
+    def _stage(self, layer: int) -> int:
+        ends = np.cumsum(self.cfg.stages)
+        if not -ends[-1] <= layer < ends[-1]:
+            raise BadInputError(f"layer {layer} does not exist: {self.name} has {ends[-1]} layers")
+        return int(np.searchsorted(ends, layer % ends[-1], side="right"))
+
+    def _tubelet(self) -> int:
+        """Frames that a patch covers."""
+        size = getattr(self.tower.config, "tubelet_size", 1)
+        return int(size if isinstance(size, int) else size[0])  # type: ignore[index]
 
     def _n_kept(self, tokens: TokenMap) -> int:
         """Patches that a masked autoencoder keeps (of which `mask_ratio=0` as a loading option keeps all)."""
@@ -119,31 +163,47 @@ class HookedViT(HookedTower):
 
     def _image_sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
         config: Any = self.tower.config
-        patch = two(config.patch_size)
-        if getattr(config, "image_size", None) is not None:
-            return two(config.image_size), patch
+        patch = two(getattr(config, self.family.sizes.get("patch_size", "patch_size")))
+        size = getattr(config, self.family.sizes.get("image_size", "image_size"), None)
+        if size is not None:
+            return two(size), patch
         side = round(config.num_patches**0.5)
         return (side * patch[0], side * patch[1]), patch
 
+    def _n_frames(self) -> int:
+        return int(getattr(self.tower.config, self.family.frames)) if self.family.frames else 0
+
     def _n_ctx(self) -> int:
         (height, width), (ph, pw) = self._image_sizes()
-        whole = image_tokens((), (height // ph, width // pw), (ph, pw))
+        steps = self._n_frames() // self._tubelet() if self.family.frames else 1
+        whole = image_tokens((), (height // ph, width // pw), (ph, pw), n_frames=steps)
         return len(self._special()) + (self._n_kept(whole) if self.family.noise else whole.n)
 
     # --- running -------------------------------------------------------------------------------------------------
 
-    def _inputs(self, inputs: Any, **kwargs: Any) -> dict[str, Any]:
-        if not isinstance(inputs, Tensor) or inputs.dim() != 4:
+    def _check_pixels(self, inputs: Any) -> tuple[int, int]:
+        """Height and width of the input.
+
+        Raises:
+            BadInputError: for anything that the model does not take.
+        """
+        axes = "[b, frames, c, h, w]" if self.family.frames else "[b, c, h, w]"
+        if not isinstance(inputs, Tensor) or inputs.dim() != len(axes.split()):
             shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+            raise BadInputError(f"pixels must be a tensor {axes}, got {shape}; `model.preprocess(images)` makes one")
+        size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+        if size != two(self.cfg.image_size) and self.family.interpolate == "never":
             raise BadInputError(
-                f"pixels must be a tensor [b, c, h, w], got {shape}; `model.preprocess(images)` makes one"
+                f"{self.name} takes {two(self.cfg.image_size)} pixels only, got {size}: its positions cannot be resized"
             )
-        size = tuple(inputs.shape[-2:])
-        if size != two(self.cfg.image_size):
-            if self.family.interpolate == "never":
-                raise BadInputError(f"{self.name} takes {two(self.cfg.image_size)} pixels only, got {size}")
-            if self.family.interpolate == "flag":
-                kwargs.setdefault("interpolate_pos_encoding", True)
+        if self.family.frames and inputs.shape[1] != self.cfg.n_frames and not self.family.rotary:
+            raise BadInputError(f"{self.name} takes {self.cfg.n_frames} frames, got {inputs.shape[1]}")
+        return size
+
+    def _inputs(self, inputs: Any, **kwargs: Any) -> dict[str, Any]:
+        size = self._check_pixels(inputs)
+        if size != two(self.cfg.image_size) and self.family.interpolate == "flag":
+            kwargs.setdefault("interpolate_pos_encoding", True)
         pixels = inputs.to(self.device, self.dtype)
         height, width = (n // p for n, p in zip(size, two(self.cfg.patch_size), strict=True))
         if self.family.noise:  # keep the order of the patches, and of those that are dropped the last ones
@@ -155,4 +215,4 @@ class HookedViT(HookedTower):
                 "pixel_attention_mask", torch.ones(pixels.shape[:2], device=self.device, dtype=torch.long)
             )
             kwargs.setdefault("spatial_shapes", torch.tensor([[height, width]] * len(pixels), device=self.device))
-        return {"pixel_values": pixels, **kwargs}
+        return {self.family.argument: pixels, **kwargs}

@@ -44,16 +44,36 @@ class Wire:
 
 
 @no_type_check
-def find(root: nn.Module, base: nn.Module, path: str) -> nn.Module | None:
-    """The module at a site's path; None when no alternative exists (missing, None or Identity)."""
+def find(root: nn.Module, base: nn.Module, path: str, identity: bool = False) -> nn.Module | None:
+    """The module at a site's path; None when no alternative exists (missing, None or, unless asked for, Identity)."""
     for option in path.split("|"):
         start, dotted = (root, option[1:]) if option.startswith("/") else (base, option)
         module: Any = start
         for part in filter(None, dotted.split(".")):
             module = getattr(module, part, None)
-        if isinstance(module, nn.Module) and not isinstance(module, nn.Identity):
+        if isinstance(module, nn.Module) and (identity or not isinstance(module, nn.Identity)):
             return module
     return None
+
+
+@no_type_check
+def find_layers(root: nn.Module, base: nn.Module, path: str) -> list[tuple[nn.Module, list[nn.Module]]]:
+    """The layers of a stack, stage by stage: (module that the stage's rows are relative to, its layers).
+
+    `encoder.layers.*.blocks` means the blocks of every child of `encoder.layers`; without a star there is one stage. A
+    path to a single layer is a stack of one.
+    """
+    outer, star, inner = path.partition(".*.")
+    holder = find(root, base, outer)
+    if holder is None:
+        return []
+    stages = [(base, holder)] if not star else [(child, find(root, child, inner)) for child in holder.children()]
+    return [(stage, _items(layers)) for stage, layers in stages if layers is not None]
+
+
+@no_type_check
+def _items(layers: nn.Module) -> list[nn.Module]:
+    return list(layers.children()) if isinstance(layers, nn.ModuleList | nn.Sequential) else [layers]
 
 
 @no_type_check
@@ -68,7 +88,7 @@ def with_first(out: Any, new: Tensor) -> Any:
     return new if isinstance(out, Tensor) else (new, *out[1:])
 
 
-_HIDDEN = ("hidden_states", "hidden_state", "inputs_embeds", "x", "input")
+_HIDDEN = ("hidden_states", "hidden_state", "inputs_embeds", "x", "input", "queries")
 
 
 @no_type_check
@@ -96,8 +116,8 @@ def on_input(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Undo:
 
 
 @no_type_check
-def on_output(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Undo:
-    """Passes a module's output through `edit`, before any hook that is there already.
+def on_output(module: nn.Module, edit: Callable[[Tensor], Tensor], prepend: bool = True) -> Undo:
+    """Passes a module's output through `edit`, before any hook that is there already (or after).
 
     transformers collects hidden states with hooks of its own; an edit made after them would be missed by models that
     read the collected list.
@@ -106,7 +126,7 @@ def on_output(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Undo:
     def hook(_: nn.Module, __: Any, out: Any) -> Any:
         return with_first(out, edit(first(out)))
 
-    return module.register_forward_hook(hook, prepend=True).remove
+    return module.register_forward_hook(hook, prepend=prepend).remove
 
 
 @no_type_check
@@ -117,3 +137,33 @@ def on_both(module: nn.Module, edit: Callable[[Tensor, Tensor], Tensor]) -> Undo
         return with_first(out, edit(first_input(args, kwargs), first(out)))
 
     return module.register_forward_hook(hook, with_kwargs=True, prepend=True).remove
+
+
+@no_type_check
+class Nth:
+    """Lets an edit act on one call only of a module that runs several times in a forward of `base`.
+
+    Args:
+        base: the module whose forward starts the count.
+        nth: the call that counts, from 1; 0 for every call.
+    """
+
+    def __init__(self, base: nn.Module, nth: int) -> None:
+        self.base, self.nth, self.count = base, nth, 0
+
+    def reset(self, *_: Any) -> None:
+        """Starts counting again."""
+        self.count = 0
+
+    def __call__(self, edit: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """`edit(..., out)`, for the chosen call; other calls return `out` as it is."""
+
+        def counted(*values: Tensor) -> Tensor:
+            self.count += 1
+            return edit(*values) if self.count == self.nth else values[-1]
+
+        return counted if self.nth else edit
+
+    def undo(self) -> list[Undo]:
+        """Counts from the start of each forward of the base; how to stop."""
+        return [self.base.register_forward_pre_hook(self.reset).remove] if self.nth else []

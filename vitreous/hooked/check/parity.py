@@ -4,13 +4,13 @@ from collections import Counter
 from typing import Any, no_type_check
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
-from vitreous.hooked.check.subject import Layer, Subject, distance, eager
-from vitreous.hooked.model import _BY_HEAD
+from vitreous.hooked.attach import n_heads
+from vitreous.hooked.check.subject import Fused, Subject, distance, eager
+from vitreous.hooked.model import BY_HEAD
+from vitreous.hooked.place import Place
 from vitreous.hooked.vit import HookedViT
+from vitreous.hooked.wiring import find
 
 
 @no_type_check
@@ -35,30 +35,17 @@ def with_every_hook(case: Subject) -> None:
 @no_type_check
 def one_layer_explicit(case: Subject) -> None:
     """A hook on one layer's pattern leaves fused attention in all the others."""
-    counter = _Fused()
+    counter = Fused()
     with counter:
         case.run()
     native = counter.n
-    for layer, key, site in case.attentions():
+    for _, at, site in case.attentions():
         if site.route != "interface":
             continue
         counter.n = 0
         with counter:
-            case.run({f"{layer}{key}.hook_pattern": lambda t: None})
-        assert native - counter.n == 1, f"a hook in {layer} made {native - counter.n} layers explicit"
-
-
-@no_type_check
-class _Fused(TorchFunctionMode):
-    """Counts calls of fused attention."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.n = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.n += func is F.scaled_dot_product_attention
-        return func(*args, **(kwargs or {}))
+            case.run({f"{at}.hook_pattern": lambda t: None})
+        assert native - counter.n == 1, f"a hook on {at} made {native - counter.n} layers explicit"
 
 
 @no_type_check
@@ -70,38 +57,42 @@ def fires_once(case: Subject) -> None:
     assert not wrong, f"firings other than one: {wrong}"
     cache = case.cache()
     assert list(cache.keys()) == model.points(), "the cache is not in the order of points()"
-    for layer in case.layers():
-        own = {name.removeprefix(str(layer)): t for name, t in cache.items() if name.startswith(str(layer))}
-        _axes(layer, own)
-    for prefix, tower in model.towers().items():
-        if isinstance(tower, HookedViT) and tower is model:
-            n = cache[f"{prefix}blocks.0.hook_resid_pre"].shape[1]
-            assert tower.tokens.n == n == tower.cfg.n_ctx, f"{tower.tokens.n} positions in the token map, {n} in all"
+    for place in model.places:
+        _axes(case, place, cache)
+    if isinstance(model, HookedViT):
+        n = cache["resid_pre", 0].shape[1]
+        assert model.tokens.n == n == model.cfg.n_ctx, f"the token map has {model.tokens.n} positions, the stream {n}"
 
 
 @no_type_check
-def _axes(layer: Layer, values: dict[str, Tensor]) -> None:
-    """The points of a layer have the axes that their names promise."""
-    cfg = layer.tower.cfg
-    for name, value in values.items():
-        end = name.rpartition(".")[2]
-        if end in ("hook_attn_scores", "hook_pattern"):
-            assert value.shape[1:2] == (cfg.n_heads,), f"{layer}{name} is {tuple(value.shape)}"
-        elif any(end.endswith(e) for e in _BY_HEAD):
-            wide = end in ("hook_q", "hook_k", "hook_v", "hook_z")
-            assert value.shape[-1] == (cfg.d_head if wide else cfg.d_model), f"{layer}{name} is {tuple(value.shape)}"
-        else:
-            last = {"hook_scale": 1, "hook_pre": cfg.d_mlp, "hook_post": cfg.d_mlp, "hook_pre_linear": cfg.d_mlp}
-            assert value.shape[-1] == last.get(end, cfg.d_model), f"{layer}{name} is {tuple(value.shape)}"
+def _axes(case: Subject, place: Place, cache: Any) -> None:
+    """The axes that the names of one layer's points promise."""
+    widths = {cache[place.leaves].shape[-1], cache[f"{place.prefix}hook_resid_pre"].shape[-1]}
+    down = find(case.model.native, place.native, getattr(place.block.get("mlp.hook_post"), "path", ""))
+    d_mlp = getattr(down, "in_features", None)
+    last = {"hook_scale": {1}, "hook_pre": {d_mlp}, "hook_post": {d_mlp}, "hook_pre_linear": {d_mlp}}
+    inside: set[str] = set()
+    for _, at, _ in (found for found in case.attentions() if found[0] is place):
+        heads, d_head = n_heads(case.model.get_submodule(at).native), cache[f"{at}.hook_z"].shape[-1]
+        for name in case.model.points(f"{at}.hook_*"):
+            inside.add(name)
+            end, shape = name.rpartition(".")[2], tuple(cache[name].shape)
+            if end in ("hook_attn_scores", "hook_pattern"):
+                assert shape[1:2] == (heads,), f"{name} is {shape}"
+            elif end != "hook_out":
+                assert shape[-1] in ({d_head} if end != "hook_result" else widths), f"{name} is {shape}"
+                assert end in ("hook_k", "hook_v") or shape[-2] == heads, f"{name} is {shape}"
+    for name in (n for n in case.own(place) if n not in inside):
+        end, shape = name.rpartition(".")[2], tuple(cache[name].shape)
+        assert shape[-1] in last.get(end, widths), f"{name} is {shape}"
+        assert len(shape) == 4 if any(end.endswith(e) for e in BY_HEAD) else len(shape) == 3, f"{name} is {shape}"
 
 
 @no_type_check
 def each_alone(case: Subject) -> None:
     """A hook that only looks leaves the output as it is: exactly, unless attention had to be made explicit."""
     explicit = ("hook_attn_scores", "hook_pattern")
-    for name in case.model.points():
-        if case.early(name):
-            continue
+    for name in case.sample(-1):
         fired = Counter()
         with torch.no_grad():
             worst = distance(case.run({name: lambda t, f=fired: f.update("x")}), case.clean)

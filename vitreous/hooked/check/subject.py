@@ -9,36 +9,16 @@ from typing import Any, no_type_check
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from vitreous.hooked.family import applicable
+from vitreous.hooked.place import Place
 from vitreous.hooked.site import Attention, Norm, ResidMid
 from vitreous.hooked.text import HookedTextEncoder
 from vitreous.hooked.tower import HookedTower
 from vitreous.hooked.vit import HookedViT
 from vitreous.hooked.vlm import HookedVLM
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of one tower; as a string, what the names of its points begin with.
-
-    Attributes:
-        tower: the tower.
-        prefix: what the names of the tower's points begin with: empty, or e.g. `vision.`
-        index: number of the layer in the tower.
-    """
-
-    tower: HookedTower
-    prefix: str
-    index: int
-
-    def __str__(self) -> str:
-        return f"{self.prefix}blocks.{self.index}."
-
-    @property
-    def leaves(self) -> str:
-        """The layer's output."""
-        return f"{self}{list(self.tower.family.block)[-1]}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +30,7 @@ class Subject:
         inputs: what it is called with.
         atol: largest difference allowed between fused and explicit attention.
         clean: the native output, without any wrapper.
+        fused: whether the native forward calls `F.scaled_dot_product_attention`.
         options: keyword arguments of every call.
     """
 
@@ -57,6 +38,7 @@ class Subject:
     inputs: Any
     atol: float
     clean: list[Tensor]
+    fused: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def call(self, **more: Any) -> Any:
@@ -70,7 +52,7 @@ class Subject:
             return self.seen(tensors(self.model.run_with_hooks(self.inputs, fwd_hooks=pairs, **self.options)))
 
     def seen(self, out: list[Tensor]) -> list[Tensor]:
-        """Without padding on the left: those positions attend to nothing, and what fused attention makes there differs."""
+        """Without padding on the left: it attends to nothing, and fused attention makes there what it likes."""
         mask = self.inputs.get("attention_mask") if isinstance(self.inputs, Mapping) else None
         if mask is None or mask[:, 0].all():
             return out
@@ -82,46 +64,50 @@ class Subject:
         with torch.no_grad(), self.model.hooks(fwd_hooks=pairs):
             return self.model.run_with_cache(self.inputs, names_filter=names, **self.options)[1]
 
-    # --- where things are ----------------------------------------------------------------------------------------
-
-    def layers(self) -> list[Layer]:
-        """Every layer of every tower."""
-        towers = self.model.towers().items()
-        return [Layer(tower, prefix, i) for prefix, tower in towers for i in range(len(tower.layers))]
-
     @property
-    def main(self) -> Layer:
-        """The last layer of the tower that `stop_at_layer` counts: the only one, or the language model."""
-        return self.layers()[-1]
+    def main(self) -> list[Place]:
+        """The layers that `stop_at_layer` counts: the tower's own, or the language model's."""
+        return (
+            self.model.places[-self.model.cfg.n_layers :]
+            if self.options
+            else self.model.places[: self.model.cfg.n_layers]
+        )
 
-    def early(self, name: str) -> bool:
-        """Whether a point lies in a layer other than the last of its tower: the costly checks leave those out."""
-        return any(name.startswith(str(layer)) and layer.index < len(layer.tower.layers) - 1 for layer in self.layers())
+    def tower(self, name: str) -> HookedTower:
+        """The tower that a point or layer belongs to."""
+        return next(tower for prefix, tower in self.model.towers().items() if name.startswith(prefix))
 
-    def sums(self, layer: Layer) -> list[tuple[str, ...]]:
+    def sums(self, place: Place) -> list[tuple[str, ...]]:
         """What adds up in a layer, in full names."""
-        return applicable(layer.tower.family.sums, str(layer), self.model.hook_dict)
+        return applicable(place.sums, place.prefix, self.model.hook_dict)
 
-    def attentions(self) -> list[tuple[Layer, str, Attention]]:
-        """(layer, key, site) of every attention in every layer."""
-        return [
-            (layer, key, site)
-            for layer in self.layers()
-            for key, site in layer.tower.family.block.items()
-            if isinstance(site, Attention) and f"{layer}{key}.hook_z" in self.model.hook_dict
+    def attentions(self) -> list[tuple[Place, str, Attention]]:
+        """(layer, full name, site) of every attention in every layer."""
+        found = [
+            (place, place.prefix + key, site)
+            for place in self.model.places
+            for key, site in place.block.items()
+            if isinstance(site, Attention)
         ]
+        return [(place, at, site) for place, at, site in found if f"{at}.hook_z" in self.model.hook_dict]
 
-    def follows(self, layer: Layer) -> bool:
-        """Whether a layer starts with what the one before it ended with."""
-        return layer.index > 0
+    def sample(self, which: int) -> list[str]:
+        """Points outside of layers, and those of one layer (0 or -1) of each stage and stack."""
+        stages = [stage.places for stage in self.model.parts]
+        left_out = {n for places in stages for p in places if p is not places[which] for n in self.own(p)}
+        return [n for n in self.model.points() if n not in left_out]
 
-    def readers(self, layer: Layer, name: str) -> list[str]:
-        """Keys of the norms that read a point of a layer's stream (the middle)."""
-        block = layer.tower.family.block
-        mid = block.get(name.removeprefix(str(layer)))
-        if not isinstance(mid, ResidMid):
+    def own(self, place: Place) -> list[str]:
+        """Points of one layer (of a stack without numbers not those of layers below its name)."""
+        inner = tuple(p.prefix for p in self.model.places if p.prefix != place.prefix and place.prefix in p.prefix)
+        return [n for n in self.model.points(f"{place.prefix}*") if not (inner and n.startswith(inner))]
+
+    def readers(self, place: Place, name: str) -> list[str]:
+        """Full names of the norms that read a point of the stream (a middle) as it is shown."""
+        site = place.block.get(name.removeprefix(place.prefix))
+        if not isinstance(site, ResidMid) or site.view:
             return []
-        return [k for k, s in block.items() if isinstance(s, Norm) and s.path == mid.norm]
+        return [place.prefix + k for k, s in place.block.items() if isinstance(s, Norm) and s.path == site.norm]
 
     def inert(self, name: str) -> bool:
         """Whether the family declares that the point cannot change the output."""
@@ -129,12 +115,14 @@ class Subject:
 
     def intercepted(self, name: str) -> bool:
         """Whether the point belongs to attention that is intercepted rather than routed: no eager twin exists."""
-        modes = []
+        tables: dict[str, Any] = {}
         for prefix, tower in self.model.towers().items():
-            tables = {**tower.family.head, **tower.entry.head}
-            tables |= {f"blocks.*.{key}": site for key, site in tower.family.block.items()}
-            modes += [prefix + k for k, s in tables.items() if isinstance(s, Attention) and s.route == "mode"]
-        return any(fnmatchcase(name, f"{key}.*") for key in modes)
+            tables |= {prefix + k: site for k, site in {**tower.family.head, **tower.entry.head}.items()}
+        tables |= {p.prefix + key: site for p in self.model.places for key, site in p.block.items()}
+        modes = {key: site.route for key, site in tables.items() if isinstance(site, Attention)}
+        key, _, end = name.rpartition(".")
+        square = end in ("hook_attn_scores", "hook_pattern")
+        return modes.get(key) == "mode" or (modes.get(key) == "softmax" and square and self.fused)
 
 
 WRAPPERS: dict[str, Any] = {"vision": HookedViT, "text": HookedTextEncoder, "vlm": HookedVLM}
@@ -145,10 +133,23 @@ def subject(native: nn.Module, inputs: Any, kind: str, atol: float) -> Subject:
     """Wraps a native model for checking."""
     model = WRAPPERS[kind].from_native(native)
     options = {"use_cache": False} if kind == "vlm" else {}
-    with torch.no_grad():
+    with torch.no_grad(), Fused() as counter:
         clean = tensors(model.native_call()(**model._inputs(inputs), **options))
-    case = Subject(model, inputs, atol, [], options)
+    case = Subject(model, inputs, atol, [], counter.n > 0, options)
     return replace(case, clean=case.seen(clean))
+
+
+@no_type_check
+class Fused(TorchFunctionMode):
+    """Counts calls of fused attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.n += func is F.scaled_dot_product_attention
+        return func(*args, **(kwargs or {}))
 
 
 @no_type_check
@@ -209,9 +210,7 @@ def disturb(name: str, strength: float = 0.5) -> Callable[[Tensor], Tensor]:
 @contextmanager
 def eager(model: Any) -> Iterator[None]:
     """The native model with transformers' eager attention."""
-    from vitreous.hooked.attention import _configs
-
-    saved = [(config, config._attn_implementation_internal) for config in _configs(model.native)]
+    saved = [(config, config._attn_implementation_internal) for config in model.switch.configs()]
     for config, _ in saved:
         config._attn_implementation_internal = "eager"
     try:

@@ -48,9 +48,9 @@ def assert_same(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
 def stop_at_layer(case: Subject) -> None:
     """The stream before layer k, no later point fired, no matter what is hooked."""
     model, full = case.model, case.cache(names=None)
-    n = model.cfg.n_layers
+    n, layers = model.cfg.n_layers, case.main
     for k in range(n + 1):
-        want = full[f"{case.main.prefix}blocks.{k}.hook_resid_pre"] if k < n else full[case.main.leaves]
+        want = full[f"{layers[k].prefix}hook_resid_pre"] if k < n else full[layers[-1].leaves]
         with torch.no_grad():
             plain = case.call(stop_at_layer=k)
             got, cache = model.run_with_cache(case.inputs, stop_at_layer=k, **case.options)
@@ -70,7 +70,7 @@ def caches_stand(case: Subject) -> None:
     for name, value in before.items():
         bytes_held = value.untyped_storage().nbytes()
         assert bytes_held <= value.nbytes + 64, f"{name} holds {bytes_held} bytes for {value.nbytes}"
-    target = f"{case.main}hook_resid_pre"
+    target = f"{case.main[-1].prefix}hook_resid_pre"
 
     def zero(t: torch.Tensor) -> None:
         t.zero_()
@@ -83,7 +83,7 @@ def caches_stand(case: Subject) -> None:
 @no_type_check
 def copies(case: Subject) -> None:
     """A deep copy carries the hooks on points of its own; the original's stay with the original."""
-    name = case.main.leaves
+    name = case.main[-1].leaves
     edit = disturb(name)
     case.model.add_hook(name, lambda t, hook: edit(t))
     try:
@@ -111,8 +111,7 @@ def nothing_left(case: Subject) -> None:
         raise _Trouble
 
     before = snapshot(case.model.native)
-    first = [name for name in case.model.points() if not case.early(name)]
-    for name in first:
+    for name in case.sample(0):
         try:
             with torch.no_grad():
                 case.model.run_with_hooks(

@@ -2,14 +2,21 @@
 
 from vitreous.hooked.families.aimv2 import AIMV2_TEXT, AIMV2_VISION
 from vitreous.hooked.families.beit import BEIT, DATA2VEC
+from vitreous.hooked.families.bert_kin import ALTCLIP_TEXT, BLIP_TEXT, CHINESE_CLIP_TEXT
+from vitreous.hooked.families.blip import BLIP_VISION
 from vitreous.hooked.families.clip import CLIP_TEXT, CLIP_VISION
 from vitreous.hooked.families.clip_kin import ALTCLIP_VISION, CHINESE_CLIP_VISION, METACLIP2_TEXT, METACLIP2_VISION
 from vitreous.hooked.families.deit import DEIT
 from vitreous.hooked.families.dinov2 import DINOV2, DINOV2_REGISTERS
 from vitreous.hooked.families.dinov3 import DINOV3
+from vitreous.hooked.families.flava import FLAVA_TEXT, FLAVA_VISION
+from vitreous.hooked.families.hiera import HIERA
 from vitreous.hooked.families.llama import LLAMA
+from vitreous.hooked.families.sam import SAM
 from vitreous.hooked.families.siglip import SIGLIP_TEXT, SIGLIP_VISION
 from vitreous.hooked.families.siglip2 import SIGLIP2_TEXT, SIGLIP2_VISION
+from vitreous.hooked.families.swin import SWIN, SWINV2
+from vitreous.hooked.families.video import TIMESFORMER, VIDEOMAE, VIVIT, VJEPA2
 from vitreous.hooked.families.vit import VIT
 from vitreous.hooked.families.vit_kin import IJEPA, MAE, MSN
 from vitreous.hooked.families.vlm import CONNECTORS, VLM_FAMILIES
@@ -37,9 +44,23 @@ FAMILIES: tuple[Family, ...] = (
     METACLIP2_VISION,
     METACLIP2_TEXT,
     CHINESE_CLIP_VISION,
+    CHINESE_CLIP_TEXT,
     ALTCLIP_VISION,
     LLAMA,
     *CONNECTORS,
+    ALTCLIP_TEXT,
+    BLIP_VISION,
+    BLIP_TEXT,
+    FLAVA_VISION,
+    FLAVA_TEXT,
+    VJEPA2,
+    VIDEOMAE,
+    VIVIT,
+    TIMESFORMER,
+    SWIN,
+    SWINV2,
+    HIERA,
+    SAM,
 )
 
 __all__ = ["FAMILIES", "VLM_FAMILIES"]

@@ -1,7 +1,7 @@
 """ViT (also DINO v1, which is published in this class)."""
 
 from vitreous.hooked.family import Entry, Family, pre_ln
-from vitreous.hooked.site import In, Norm, Out, Parameter
+from vitreous.hooked.site import In, Norm, Out, Parameter, Site
 
 VIT_BLOCK = pre_ln(
     ln1="layernorm_before",
@@ -12,6 +12,24 @@ VIT_BLOCK = pre_ln(
     post="mlp.fc2",
     mlp_out="mlp",
 )
+
+
+def legacy_block(route: str = "interface") -> dict[str, Site]:
+    """ViT's block as older classes spell it; their `output` adds the residual, its `dense` is the contribution."""
+    return pre_ln(
+        ln1="layernorm_before",
+        attn="attention.attention",
+        out="/attention.output.dense",
+        qkv=("query", "key", "value"),
+        attn_out="attention",
+        ln2="layernorm_after",
+        pre="intermediate.dense",
+        post="output.dense",
+        mlp_out="output.dense",
+        route=route,
+    )
+
+
 VIT_EMBED = {
     "hook_embed": Out("embeddings.patch_embeddings"),
     "hook_pos_embed": Parameter("embeddings", "position_embeddings"),

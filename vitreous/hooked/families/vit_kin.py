@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from vitreous.hooked.families.vit import CLASSIFIER, POOLER, VIT
-from vitreous.hooked.family import Entry
-from vitreous.hooked.site import Norm, Out
+from vitreous.hooked.families.vit import CLASSIFIER, POOLER, VIT, VIT_BLOCK
+from vitreous.hooked.family import Entry, Stack
+from vitreous.hooked.site import Norm, Out, Parameter
 
 MSN = replace(
     VIT,
@@ -21,6 +21,15 @@ IJEPA = replace(
     example=("facebook/ijepa_vith14_1k",),
 )
 
+_DECODER = Stack(
+    name="decoder",
+    base="decoder",
+    layers="decoder_layers",
+    block=VIT_BLOCK,
+    embed={"hook_embed": Out("decoder_embed"), "hook_pos_embed": Parameter("", "decoder_pos_embed")},
+    head={"ln_final": Norm("decoder_norm"), "hook_out": Out("decoder_pred")},
+)
+
 MAE = replace(
     VIT,
     name="mae",
@@ -28,11 +37,7 @@ MAE = replace(
         "ViTMAEModel": Entry(),
         "ViTMAEForPreTraining": Entry(
             "vit",
-            head={
-                "decoder.hook_embed": Out("/decoder.decoder_embed"),
-                "decoder.ln_final": Norm("/decoder.decoder_norm"),
-                "decoder.hook_out": Out("/decoder.decoder_pred"),
-            },
+            stacks=(_DECODER,),
         ),
     },
     noise="noise",

@@ -1,0 +1,112 @@
+"""Views: how layers that cut the sequence up (into windows, frames, pools) lay out what they add to the stream.
+
+A view turns a native tensor into the stream's own layout `[b, pos, d]`, and back where there is a way back. The layers
+do the same in the middle of their forward, where no module's output could be hooked.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, no_type_check
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """Two functions of (module, tensor, shape of what entered the module).
+
+    Attributes:
+        show: native layout to the stream's.
+        hide: the stream's layout to the native one; `None` where edits are carried as differences instead.
+    """
+
+    show: Callable[[nn.Module, Tensor, Shape], Tensor]
+    hide: Callable[[nn.Module, Tensor, Shape], Tensor] | None = None
+
+
+@no_type_check
+def _same(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    return value
+
+
+@no_type_check
+def _frames(layer: Any, entered: Shape) -> dict[str, int]:
+    """Frames and batch of a divided layer (TimeSformer), whose patches are ordered (row column frame)."""
+    return {"b": entered[0], "t": layer.config.num_frames}
+
+
+@no_type_check
+def _no_cls(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    """Temporal attention adds nothing to CLS."""
+    return torch.cat([value.new_zeros(value.shape[0], 1, value.shape[-1]), value], 1)
+
+
+@no_type_check
+def _join_frames(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    """`[b*frames, 1+patches, d]` to the stream; every frame carries the same CLS."""
+    sizes = _frames(layer, entered)
+    cls = rearrange(value[:, 0], "(b t) d -> b t d", **sizes)[:, :1]
+    return torch.cat([cls, rearrange(value[:, 1:], "(b t) n d -> b (n t) d", **sizes)], 1)
+
+
+@no_type_check
+def _mean_frames(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    """As `_join_frames`, with the mean over frames for CLS."""
+    sizes = _frames(layer, entered)
+    cls = rearrange(value[:, 0], "(b t) d -> b t d", **sizes).mean(1, True)
+    return torch.cat([cls, rearrange(value[:, 1:], "(b t) n d -> b (n t) d", **sizes)], 1)
+
+
+@no_type_check
+def _split_frames(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    t = _frames(layer, entered)["t"]
+    cls = value[:, :1].repeat_interleave(t, 0)
+    return torch.cat([cls, rearrange(value[:, 1:], "b (n t) d -> (b t) n d", t=t)], 1)
+
+
+@no_type_check
+def _unwindow(layer: Any, value: Tensor, entered: Shape) -> Tensor:
+    """SAM: `[b*windows, side, side, d]` back to `[b, rows, columns, d]`, padding cut off."""
+    side, (rows, columns) = layer.window_size, entered[1:3]
+    if not side:
+        return value
+    padded = tuple(n + (side - n % side) % side for n in (rows, columns))
+    return layer.window_unpartition(value, side, padded, (rows, columns))
+
+
+@no_type_check
+def _pool(layer: Any, value: Tensor, entered: Shape) -> Tensor:
+    """Hiera, where the width changes: the largest of each `query_stride` positions."""
+    return rearrange(value, "b (s n) d -> b s n d", s=layer.query_stride).max(1).values
+
+
+@no_type_check
+def _n_windows(attn: Any, entered: Shape) -> int:
+    return entered[1] // (attn.query_stride * attn.window_size) if attn.use_mask_unit_attn else 1
+
+
+@no_type_check
+def _to_windows(attn: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    """Hiera's attention: a sequence is (position window)."""
+    return rearrange(value, "b (n w) h e -> (b w) n h e", w=_n_windows(attn, entered))
+
+
+@no_type_check
+def _from_windows(attn: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    return rearrange(value, "(b w) n h e -> b (n w) h e", w=_n_windows(attn, entered))
+
+
+VIEWS: dict[str, View] = {
+    "": View(_same, _same),
+    "without cls": View(_no_cls),
+    "frames": View(_join_frames, _split_frames),
+    "mean over frames": View(_mean_frames),
+    "sam windows": View(_unwindow),
+    "hiera pool": View(_pool),
+    "hiera windows": View(_to_windows, _from_windows),
+}
+"""Name in a family's table -> view."""
