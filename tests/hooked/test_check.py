@@ -20,7 +20,7 @@ def skip_path_missed(patch: pytest.MonkeyPatch) -> None:
 
 
 def norm_edits_ignored(patch: pytest.MonkeyPatch) -> None:
-    def look_only(module: nn.Module, points: Any) -> Any:
+    def look_only(module: nn.Module, points: Any, *_: Any) -> Any:
         def edit(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
             for point in points.values():
                 point(attach.norm_scale(module, x) if point.name.endswith("scale") else out)
@@ -55,7 +55,8 @@ def fires_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def result_forgets_the_edit(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(attach, "per_head", lambda point, z, out, *rest: (point(z.unsqueeze(-2)), out)[1])
+    native = attach.per_head
+    patch.setattr(attach, "per_head", lambda point, z, out, *rest: (native(point, z, out, *rest), out)[1])
 
 
 def attention_stays_switched(patch: pytest.MonkeyPatch) -> None:
