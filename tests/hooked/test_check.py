@@ -74,7 +74,7 @@ DEFECTS: dict[str, tuple[Plant, str, str]] = {
     "scores are post-softmax": (scores_after_softmax, "vision", "attention adds up"),
     "there is no mask": (no_mask, "text", "parity with every point hooked"),
     "a point fires twice": (fires_twice, "vision", "every point fires once"),
-    "edits of results are dropped": (result_forgets_the_edit, "vision", "attention adds up"),
+    "edits of results are dropped": (result_forgets_the_edit, "vision", "results are the heads' terms"),
     "attention is not put back": (attention_stays_switched, "vision", "parity with every point hooked"),
     "gradients are cut": (gradient_cut, "vision", "gradients reach each point"),
 }

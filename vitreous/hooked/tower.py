@@ -88,7 +88,7 @@ class HookedTower(HookedModel):
     ) -> None:
         super().__init__()
         self.native = native
-        self.__dict__["root"] = native if root is None else root  # not registered: only its part is ours
+        self.__dict__["_root"] = native if root is None else root  # not registered: only its part is ours
         self.family = family
         self.entry: Entry = entry or family.classes[type(native).__name__]
         self.processor = processor
@@ -108,6 +108,11 @@ class HookedTower(HookedModel):
         self._build()
         self.cfg = self._config()
         self.training = native.training
+
+    @property
+    def root(self) -> nn.Module:
+        """The model that `native` is a part of, or itself."""
+        return self.__dict__["_root"]
 
     @property
     def tower(self) -> nn.Module:
