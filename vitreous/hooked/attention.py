@@ -111,6 +111,7 @@ class Switch:
         self.parts = parts
         self.users = 0
         self.saved: list[tuple[Any, str | None]] = []
+        self.found: list[Any] = []
 
     def acquire(self) -> Callable[[], None]:
         """Counts one user in; returns the call that counts it out."""
@@ -129,10 +130,13 @@ class Switch:
             self.saved = []
 
     def configs(self) -> list[Any]:
-        """Every distinct configuration object; some modules hold their own copy of the model's."""
+        """Every distinct configuration object; some modules hold their own copy of the model's. Looked for once."""
+        if self.found:
+            return self.found
         found: dict[int, Any] = {}
         for module in (module for part in self.parts for module in part.modules()):
             config = getattr(module, "config", None)
             if hasattr(config, "_attn_implementation_internal"):
                 found[id(config)] = config
-        return list(found.values())
+        self.found = list(found.values())
+        return self.found

@@ -16,6 +16,7 @@ from vitreous.errors import BadInputError, HookNotFiredError, unknown
 from vitreous.hooked.cache import ActivationCache
 from vitreous.hooked.family import second_name
 from vitreous.hooked.point import Point
+from vitreous.hooked.wiring import together
 
 NamesFilter = str | Sequence[str] | Callable[[str], bool] | None
 OPT_IN = ("*.hook_result", "*.hook_attn_in", "*.hook_?_input", "*.hook_mlp_in")
@@ -71,6 +72,8 @@ class HookedModel(HookedRootModule):
         Raises:
             UnknownNameError: for a name or glob that matches nothing.
         """
+        if isinstance(names_filter, str) and names_filter in self.hook_dict:
+            return [names_filter]
         if names_filter is None:
             return [name for name in self.hook_dict if not any(fnmatchcase(name, glob) for glob in OPT_IN)]
         if callable(names_filter):
@@ -134,11 +137,12 @@ class HookedModel(HookedRootModule):
             for prefix, tower in self.towers().items()
         ]
         try:
-            for direction, pairs in (("fwd", fwd_hooks), ("bwd", bwd_hooks)):
-                for name, hook in pairs:
-                    for each in self.select(name):
-                        point, handle = self._place(each, hook, dir=direction, level=self.context_level)
-                        placed.append((each, point, handle))
+            with together():
+                for direction, pairs in (("fwd", fwd_hooks), ("bwd", bwd_hooks)):
+                    for name, hook in pairs:
+                        for each in self.select(name):
+                            point, handle = self._place(each, hook, dir=direction, level=self.context_level)
+                            placed.append((each, point, handle))
             fired = {name: point.n_fired for name, point, _ in placed}
             yield self
             prefixes = self.towers()
@@ -147,8 +151,9 @@ class HookedModel(HookedRootModule):
             for counter in counters:
                 counter.remove()
             if reset_hooks_end:
-                for _, point, handle in placed:
-                    point.drop(handle)
+                with together():
+                    for _, point, handle in placed:
+                        point.drop(handle)
                 if clear_contexts:
                     self.clear_contexts()
             self.context_level -= 1

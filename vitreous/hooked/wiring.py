@@ -1,6 +1,7 @@
 """Wires between hook points and native modules, and how to reach the hidden state in what a module takes and gives."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, no_type_check
 
 from torch import Tensor, nn
@@ -9,6 +10,21 @@ from vitreous.hooked.point import Point
 
 Points = Mapping[str, Point]
 Undo = Callable[[], None]
+
+
+_WAITING: list[dict[int, "Wire"]] = []
+
+
+@no_type_check
+@contextmanager
+def together() -> Iterator[None]:
+    """Wires are brought in line once, at the end: many hooks come or go at the price of one."""
+    _WAITING.append({})
+    try:
+        yield
+    finally:
+        for wire in _WAITING.pop().values():
+            wire.sync()
 
 
 @no_type_check
@@ -30,6 +46,9 @@ class Wire:
 
     def sync(self) -> None:
         """Attaches, re-attaches or detaches, if the set of hooked points has changed."""
+        if _WAITING:
+            _WAITING[-1][id(self)] = self
+            return
         active = tuple(name for name, point in self.points.items() if point.active)
         if active != self.active:
             self.detach()
