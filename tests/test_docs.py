@@ -1,0 +1,33 @@
+"""The Python of the documentation runs, block after block, and does what the text says."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def run(page: str) -> tuple[dict[str, Any], str]:
+    """Runs the Python blocks of a page in one namespace; returns the names they define and what they print."""
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.S)
+    assert blocks, f"{page} has no Python"
+    names: dict[str, Any] = {"__name__": "docs"}
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        for block in blocks:
+            exec(compile(block, page, "exec"), names)
+    return names, printed.getvalue()
+
+
+def test_how_to_add_a_family() -> None:
+    from vitreous.hooked import FAMILIES
+    from vitreous.hooked.check import CHECKS
+
+    assert not any("Owlv2VisionModel" in family.classes for family in FAMILIES), "choose one that is not supported yet"
+    assert len((DOCS / "add-a-family.md").read_text().splitlines()) < 60
+    names, printed = run("add-a-family.md")
+    assert "pre_layernorm" in printed
+    assert set(names["report"].checks) <= set(CHECKS)
+    assert "parity with every point hooked" in names["report"].checks
+    assert names["model"].points("blocks.1.attn.*")[0] == "blocks.1.attn.hook_q"
