@@ -98,7 +98,10 @@ class Stream:
                     self.deltas.append(mid - before)
             if last and self.active("hook_mlp_in"):
                 mid = self.points["hook_mlp_in"](mid.clone())
-            return mid if native is x else x if mid is native else view.hide(self.layer, mid, self.entered)
+            if native is x or mid is native:
+                return mid if native is x else x
+            assert view.hide is not None
+            return view.hide(self.layer, mid, self.entered)
 
         return edit
 
