@@ -16,6 +16,13 @@ def test_family(tiny: Tiny) -> None:
     assert report.checks == tuple(CHECKS)
 
 
+@pytest.mark.parametrize("tiny", ALL, ids=lambda t: t.id)
+def test_family_in_bfloat16(tiny: Tiny) -> None:
+    """Parity is as exact as in float32; sums and equal edits agree within a few epsilons of the largest value."""
+    report = check_family(tiny.native().bfloat16(), tiny.inputs(), tiny.kind)
+    assert report.checks == tuple(CHECKS)
+
+
 def test_every_class_of_every_family_is_checked() -> None:
     listed = {(family.kind, name) for family in FAMILIES for name in family.classes}
     listed |= {("vlm", name) for family in VLM_FAMILIES for name in family.classes}

@@ -183,24 +183,6 @@ def test_attentions_asked_for_are_the_patterns() -> None:
     assert torch.equal(out.attentions[1], cache["pattern", 1])
 
 
-def test_other_image_sizes_interpolate_as_the_native_model_does() -> None:
-    x = pixels(size=48)
-    for cls in ("CLIPVisionModel", "ViTModel", "DeiTModel", "SiglipVisionModel", "Dinov2Model"):
-        native = tiny(cls).native()
-        model = HookedViT.from_native(native)
-        flag = {} if cls == "Dinov2Model" else {"interpolate_pos_encoding": True}
-        with torch.no_grad():
-            want = native(pixel_values=x, **flag).last_hidden_state
-            out, cache = model.run_with_cache(x)
-        assert (out.last_hidden_state - want).abs().max() <= 2e-5
-        tokens = model.token_map((48, 48))
-        assert cache["resid_pre", 0].shape[1] == tokens.n == 36 + model.tokens.n - 16
-        if cls != "CLIPVisionModel" and cls != "SiglipVisionModel":  # these compute positions in place, at their size
-            assert cache["hook_pos_embed"].shape[1] == tokens.n
-        edited = model.run_with_hooks(x, fwd_hooks=[("hook_full_embed", zero)])
-        assert not torch.allclose(edited.last_hidden_state, want)
-
-
 def test_bad_pixels(vit: HookedViT) -> None:
     with pytest.raises(BadInputError, match=r"model\.preprocess"):
         vit(torch.zeros(3, 32, 32))

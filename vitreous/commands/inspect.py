@@ -79,7 +79,8 @@ def _example(tower: Any) -> Any:
     if hasattr(tower, "preprocess"):
         side = tower.cfg.image_size
         size = (side, side) if isinstance(side, int) else (side[1], side[0])
-        return tower.preprocess([Image.new("RGB", size, (128, 128, 128))])
+        image = Image.new("RGB", size, (128, 128, 128))
+        return tower.preprocess([image] * max(tower.cfg.n_frames, 1))
     try:
         return tower.tokenize(["a"])
     except VitreousError:

@@ -6,8 +6,9 @@ the open, bit-equal to transformers' eager attention. The mask function must be 
 transformers builds no mask at all, and nothing warns.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, no_type_check
 
 import torch
@@ -61,18 +62,30 @@ def hooked_attention(
         if bias is not None:
             scores = scores + bias
     scores = _show(points, "hook_attn_scores", scores)
-    pattern = _softmax(scores, sinks).to(query.dtype)
+    pattern = _softmax(scores, sinks, upcasts(type(module))).to(query.dtype)
     pattern = _show(points, "hook_pattern", pattern)
     dropped = nn.functional.dropout(pattern, p=dropout, training=module.training)
     z = torch.matmul(dropped, value).transpose(1, 2)
     return _show(points, "hook_z", z).contiguous(), pattern
 
 
+@lru_cache
 @no_type_check
-def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
-    """Softmax over keys, in float32 as transformers does, or in float64 where the model is: there a mask is -inf in
-    float32. A sink is one more logit per head that takes weight and is dropped again."""
-    dtype = torch.promote_types(scores.dtype, torch.float32)
+def upcasts(attention: type) -> bool:
+    """Whether a native class's own eager attention computes softmax in float32; most do.
+
+    The function is no part of the class: it is the `eager_attention_forward` that the class's forward sees.
+    """
+    forward = inspect.unwrap(attention.forward)
+    eager = forward.__globals__.get("eager_attention_forward")
+    return eager is None or "float32" in inspect.unwrap(eager).__code__.co_names
+
+
+@no_type_check
+def _softmax(scores: Tensor, sinks: Tensor | None, upcast: bool) -> Tensor:
+    """Softmax over keys, in float32 where the native attention does that, or in float64 where the model is: there a
+    mask is -inf in float32. A sink is one more logit per head that takes weight and is dropped again."""
+    dtype = torch.promote_types(scores.dtype, torch.float32) if upcast else scores.dtype
     if sinks is None:
         return nn.functional.softmax(scores, dim=-1, dtype=dtype)
     extra = sinks.reshape(1, -1, 1, 1).expand(scores.shape[0], -1, scores.shape[-2], 1)

@@ -97,12 +97,17 @@ class ActivationCache(LensCache):
         mlp_input: bool = False,
         return_labels: bool = False,
     ) -> Any:
-        """The stream before each layer up to `layer` (the logit lens reads it); arguments as in `decompose_resid`."""
+        """The stream before each layer up to `layer` (the logit lens reads it); arguments as in `decompose_resid`.
+
+        Raises:
+            UnsupportedError: where stages change its width and positions.
+        """
+        self._demand_one_stage()
         layer = self._layer(layer)
         terms, labels = [], []
         for i in range(layer + 1):
             final = i == self.model.cfg.n_layers
-            terms.append(self["resid_post", i - 1] if final else self["resid_pre", i])
+            terms.append(self[self.model.places[i - 1].leaves] if final else self["resid_pre", i])
             labels.append("final_post" if final else f"{i}_pre")
             if not final and ((incl_mid and i < layer) or (mlp_input and i == layer)):
                 terms.append(self["resid_mid", i])
@@ -125,11 +130,20 @@ class ActivationCache(LensCache):
             incl_remainder: append the rest of the stream (biases, MLPs, embedding).
             pos_slice: positions to keep.
             apply_ln: divide by the norm that reads the stream at `layer`.
+
+        Raises:
+            UnsupportedError: as `decompose_resid`, and where what attention puts out is rearranged before it is added.
         """
         layer = self._layer(layer)
         terms, labels = [], []
         for i in range(layer):
+            self._contributions(i)
             attn = self.model.blocks[i].attn
+            if (site := self.model.family.block["attn"]).total != "hook_attn_out":
+                raise UnsupportedError(
+                    f"{self.model.name} rearranges what attention puts out before it is added (windows, frames): the "
+                    f"heads of a layer add up to blocks.{i}.{site.total}, not to a term of the stream"
+                )
             result = self.cache_dict.get(f"blocks.{i}.attn.hook_result")
             if result is None:
                 result = einsum(self["z", i], attn.W_O, "... h e, h e d -> ... h d")
@@ -217,8 +231,9 @@ class ActivationCache(LensCache):
         """What layer `i` adds to the stream, in order; local names of points.
 
         Raises:
-            UnsupportedError: in a post-LN model, whose stream is no sum over layers.
+            UnsupportedError: in a post-LN model, whose stream is no sum over layers, and where stages change it.
         """
+        self._demand_one_stage()
         stream, found = f"blocks.{i}.hook_resid_pre", []
         for first, *added, total in applicable(self.model.family.sums, f"blocks.{i}.", self.model.hook_dict):
             if first != stream:
@@ -229,6 +244,14 @@ class ActivationCache(LensCache):
             stream = total
             found += [name.removeprefix(f"blocks.{i}.") for name in added]
         return found
+
+    def _demand_one_stage(self) -> None:
+        """Raises: UnsupportedError where the stream changes its width and positions from stage to stage."""
+        if len(self.model.cfg.stages) > 1:
+            raise UnsupportedError(
+                f"{self.model.name} has stages of {self.model.cfg.stages} blocks: between them the stream is pooled "
+                "and projected, so it is not the sum of what earlier layers added; the contributions of a layer are there"
+            )
 
     def _layer(self, layer: int | None) -> int:
         n: int = self.model.cfg.n_layers

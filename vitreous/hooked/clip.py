@@ -116,11 +116,11 @@ class HookedCLIP(HookedTowers):
 
     def embed_image(self, pixels: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         """Image embeddings of unit norm."""
-        return normalize(self.vision(pixels).pooler_output, dim=-1)
+        return normalize(_pooled(self.vision(pixels)), dim=-1)
 
     def embed_text(self, text: Any) -> Float[Tensor, "n d"]:
         """Text embeddings of unit norm, from strings or a tokenizer's output."""
-        return normalize(self.text(text).pooler_output, dim=-1)
+        return normalize(_pooled(self.text(text)), dim=-1)
 
     @torch.no_grad()
     def zero_shot(self, prompts: Mapping[str, str | Sequence[str]] | Sequence[str]) -> Float[Tensor, "n_classes d"]:
@@ -146,3 +146,8 @@ class HookedCLIP(HookedTowers):
         """Scaled similarity of images with class embeddings (and SigLIP's bias): what softmax (sigmoid) reads."""
         logits = self.embed_image(pixels) @ classes.to(self.device, self.dtype).T * self.logit_scale
         return logits if self.logit_bias is None else logits + self.logit_bias
+
+
+def _pooled(out: Any) -> Float[Tensor, "b d"]:
+    """The embedding in a tower's output; FLAVA projects every position, and CLS is the one that counts."""
+    return out.pooler_output if out.pooler_output.dim() == 2 else out.pooler_output[:, 0]

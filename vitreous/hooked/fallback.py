@@ -42,8 +42,9 @@ class AttentionMode(TorchFunctionMode):
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func in _SOFTMAX:
-            scores = args[0] if args else kwargs.pop("input")
-            return self.show("hook_pattern", func(self.show("hook_attn_scores", scores), *args[1:], **kwargs))
+            scores = self.show("hook_attn_scores", args[0] if args else kwargs.pop("input"))
+            pattern = func(scores, *args[1:], **kwargs)  # some ask for float32 here, and cast back afterwards
+            return self.show("hook_pattern", pattern.to(scores.dtype)).to(pattern.dtype)
         if func is F.scaled_dot_product_attention:
             given = dict(zip(("query", "key", "value", "attn_mask", "dropout_p", "is_causal"), args, strict=False))
             return self.sdpa(**(given | kwargs))

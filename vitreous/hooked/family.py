@@ -96,6 +96,7 @@ class Family:
         special: kinds of the positions before the patches, in order; a kind may be followed by `*field` to repeat it
             as often as the config's field says, e.g. `register*num_register_tokens`.
         interpolate: how other image sizes are asked for: `flag` (an argument of forward), `always`, or `never`.
+        resizable: the config's field that says whether positions can be resized; empty where they always can.
         rotary: whether q and k are rotated between their projections and the attention function.
         patches: einops pattern that cuts `b c (h p) (w q)` pixels for towers that take patches and their shapes.
         argument: name of the native forward's argument that takes the pixels.
@@ -123,6 +124,7 @@ class Family:
     grid: bool = False
     special: tuple[str, ...] = ()
     interpolate: Literal["flag", "always", "never"] = "flag"
+    resizable: str = ""
     rotary: bool = False
     patches: str = ""
     argument: str = "pixel_values"

@@ -98,9 +98,10 @@ class Stream:
                     self.deltas.append(mid - before)
             if last and self.active("hook_mlp_in"):
                 mid = self.points["hook_mlp_in"](mid.clone())
-            if native is x or view.hide is None:
-                return mid
-            return x if mid is native else view.hide(self.layer, mid, self.entered)
+            if native is x or mid is native:
+                return mid if native is x else x
+            assert view.hide is not None
+            return view.hide(self.layer, mid, self.entered)
 
         return edit
 

@@ -77,6 +77,8 @@ class HookedTower(HookedModel):
         entry: how the native class uses the tower; the family's row for the class when None.
     """
 
+    root: nn.Module
+
     def __init__(
         self,
         native: nn.Module,

@@ -192,7 +192,8 @@ class HookedViT(HookedTower):
             shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
             raise BadInputError(f"pixels must be a tensor {axes}, got {shape}; `model.preprocess(images)` makes one")
         size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
-        if size != two(self.cfg.image_size) and self.family.interpolate == "never":
+        fixed = self.family.resizable and not getattr(self.tower.config, self.family.resizable)  # type: ignore[union-attr]
+        if size != two(self.cfg.image_size) and (fixed or self.family.interpolate == "never"):
             raise BadInputError(
                 f"{self.name} takes {two(self.cfg.image_size)} pixels only, got {size}: its positions cannot be resized"
             )

@@ -18,7 +18,7 @@ def stream_adds_up(case: Subject) -> None:
         sums, layer = case.sums(place), place.prefix
         assert sums, f"nothing is said to add up in {layer}"
         for *terms, total in sums:
-            close(sum(cache[t] for t in terms), cache[total], f"{' + '.join(terms)} is not {total}", 1e-5)
+            close(sum(cache[t] for t in terms), cache[total], f"{' + '.join(terms)} is not {total}", 1e-5, 2)
         first = f"{layer}hook_resid_pre"
         if place.follows:
             assert torch.equal(cache[first], cache[last]), f"{first} is not {last}"
@@ -34,9 +34,9 @@ def attention_adds_up(case: Subject) -> None:
     for place, at, site in case.attentions():
         scores, pattern, v, z = (cache[f"{at}.hook_{n}"] for n in ("attn_scores", "pattern", "v", "z"))
         assert not torch.equal(scores, pattern), "scores carry the pattern"
-        close(scores.float().softmax(-1), pattern, f"{at}: softmax(scores) is not the pattern", 1e-5)
+        close(scores.float().softmax(-1), pattern, f"{at}: softmax(scores) is not the pattern", 1e-5, 2)
         v = v.repeat_interleave(z.shape[-2] // v.shape[-2], -2)
-        close(einsum(pattern, v, "b h q k, b k h d -> b q h d"), z, f"{at}: pattern @ v is not z", 1e-5)
+        close(einsum(pattern, v, "b h q k, b k h d -> b q h d"), z, f"{at}: pattern @ v is not z", 1e-5, 4)
         if f"{at}.hook_result" not in cache.cache_dict:
             continue
         group: Any = case.model.get_submodule(at)
@@ -80,11 +80,11 @@ def sums(case: Subject) -> None:
             for name in added:
                 same(case.run({name: lambda t, v=v: t + v}), moved, f"{total} against {name}")
             zero = case.cache([stream, total], hooks=dict.fromkeys(added, torch.zeros_like))
-            close(zero[total], zero[stream], f"without {' and '.join(added)}: {total} is not {stream}", 1e-6)
+            close(zero[total], zero[stream], f"without {' and '.join(added)}: {total} is not {stream}", 1e-6, 1)
             cache = case.cache(hooks={total: disturb(total)})
             for *terms, other in case.sums(place):
                 if other != total:
-                    close(sum(cache[t] for t in terms), cache[other], f"after an edit of {total}: {other}", 1e-5)
+                    close(sum(cache[t] for t in terms), cache[other], f"after an edit of {total}: {other}", 1e-5, 2)
             for norm in case.readers(place, total):
                 read = case.model.norm(norm)(cache[total])
                 close(read, cache[f"{norm}.hook_normalized"], f"{norm} does not read the edited {total}")

@@ -20,6 +20,9 @@ from vitreous.hooked.tower import HookedTower
 from vitreous.hooked.vit import HookedViT
 from vitreous.hooked.vlm import HookedVLM
 
+LOW = 1e-4
+"""Types with a larger epsilon than this (float16, bfloat16) are compared in units of it, see `close`."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -40,6 +43,11 @@ class Subject:
     clean: list[Tensor]
     fused: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def precise(self) -> bool:
+        """Whether finite differences mean anything in the model's type."""
+        return torch.finfo(self.model.dtype).eps < LOW
 
     def call(self, **more: Any) -> Any:
         """One forward of the wrapper."""
@@ -129,14 +137,18 @@ WRAPPERS: dict[str, Any] = {"vision": HookedViT, "text": HookedTextEncoder, "vlm
 
 
 @no_type_check
-def subject(native: nn.Module, inputs: Any, kind: str, atol: float) -> Subject:
-    """Wraps a native model for checking."""
+def subject(native: nn.Module, inputs: Any, kind: str, atol: float | None = None) -> Subject:
+    """Wraps a native model for checking; `atol` as in `check_family`."""
     model = WRAPPERS[kind].from_native(native)
     options = {"use_cache": False} if kind == "vlm" else {}
     with torch.no_grad(), Fused() as counter:
         clean = tensors(model.native_call()(**model._inputs(inputs), **options))
-    case = Subject(model, inputs, atol, [], counter.n > 0, options)
-    return replace(case, clean=case.seen(clean))
+    case = Subject(model, inputs, atol or 0.0, [], counter.n > 0, options)
+    case = replace(case, clean=case.seen(clean))
+    if atol is not None:
+        return case
+    size = max(1.0, *(float(t.abs().max()) for t in case.clean if t.numel()))
+    return replace(case, atol=2e-5 if case.precise else 16 * torch.finfo(model.dtype).eps * size)
 
 
 @no_type_check
@@ -174,8 +186,19 @@ def distance(a: list[Tensor], b: list[Tensor]) -> float:
 
 
 @no_type_check
-def close(a: Tensor, b: Tensor, what: str, rtol: float = 2e-4) -> None:
-    """Asserts equality up to rounding, relative to the size of the values."""
+def close(a: Tensor, b: Tensor, what: str, rtol: float = 2e-4, ulps: float = 16, eps: float = 0.0) -> None:
+    """Asserts equality up to rounding, relative to the size of the values.
+
+    Args:
+        a: one value.
+        b: the other.
+        what: named in the message.
+        rtol: allowed in float32.
+        ulps: allowed in a type of less precision, in units of its epsilon (2**-7 in bfloat16).
+        eps: epsilon of the computation, where it was less precise than the values' type says.
+    """
+    eps = max(eps, torch.finfo(a.dtype).eps, torch.finfo(b.dtype).eps)
+    rtol = ulps * eps if eps > LOW else rtol
     a, b = a.detach(), b.detach()
     if not b.numel():
         return
@@ -185,10 +208,11 @@ def close(a: Tensor, b: Tensor, what: str, rtol: float = 2e-4) -> None:
 
 
 @no_type_check
-def same(a: list[Tensor], b: list[Tensor], what: str, rtol: float = 2e-4) -> None:
-    """Asserts that two outputs agree up to rounding."""
+def same(a: list[Tensor], b: list[Tensor], what: str, rtol: float = 2e-4, ulps: float = 16) -> None:
+    """Asserts that two outputs agree up to rounding, see `close`; one bfloat16 tensor means that all came from it."""
+    eps = max(torch.finfo(t.dtype).eps for t in a)
     for x, y in zip(a, b, strict=True):
-        close(x, y, what, rtol)
+        close(x, y, what, rtol, ulps, eps)
 
 
 @no_type_check

@@ -38,6 +38,7 @@ AIMV2_VISION = Family(
         "pool.hook_out": Out("head", optional=True),
     },
     interpolate="always",
+    resizable="is_native",
     processor="CLIPImageProcessorPil",
     example=("apple/aimv2-large-patch14-224", "apple/aimv2-large-patch14-224-lit"),
 )
