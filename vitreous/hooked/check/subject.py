@@ -109,6 +109,11 @@ class Subject:
             return []
         return [place.prefix + k for k, s in place.block.items() if isinstance(s, Norm) and s.path == site.norm]
 
+    def read_by_heads(self, attention: str) -> str:
+        """The point that an attention's output projection reads: z, or the norm behind it."""
+        inner = f"{attention}.ln.hook_normalized"
+        return inner if inner in self.model.hook_dict else f"{attention}.hook_z"
+
     def inert(self, name: str) -> bool:
         """Whether the family declares that the point cannot change the output."""
         return any(fnmatchcase(name, glob) for glob in self.model.inert)
@@ -133,8 +138,10 @@ def subject(native: nn.Module, inputs: Any, kind: str, atol: float) -> Subject:
     """Wraps a native model for checking."""
     model = WRAPPERS[kind].from_native(native)
     options = {"use_cache": False} if kind == "vlm" else {}
-    with torch.no_grad(), Fused() as counter:
+    with torch.no_grad():
         clean = tensors(model.native_call()(**model._inputs(inputs), **options))
+        with Fused() as counter:  # under a mode `nn.MultiheadAttention` leaves its own fused path
+            model.native_call()(**model._inputs(inputs), **options)
     case = Subject(model, inputs, atol, [], counter.n > 0, options)
     return replace(case, clean=case.seen(clean))
 
