@@ -1,16 +1,19 @@
 """One tiny random open_clip model per class and tower."""
 
 import copy
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import timm
 import torch
-from open_clip import timm_model
+from open_clip import hf_model, timm_model
 from open_clip.coca_model import CoCa
 from open_clip.model import CLIP, CustomTextCLIP
 from torch import Tensor, nn
+from transformers import RobertaConfig, XLMRobertaConfig
 
 from tests.tiny import PATCH, SIZE, pixels, redraw
 
@@ -32,6 +35,8 @@ class Tiny:
         text: options of the text tower beside `TEXT`.
         options: options of the model.
         trunk: options of a timm model beside `TRUNK`.
+        encoder: the configuration of transformers' text encoder, which open_clip would ask the hub for.
+        part: the tower alone, if not the whole model is meant.
     """
 
     cls: str
@@ -41,30 +46,35 @@ class Tiny:
     text: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     trunk: dict[str, Any] = field(default_factory=dict)
+    encoder: Any = None
+    part: str = ""
 
     @property
     def id(self) -> str:
         """Name of the test."""
-        return "-".join(filter(None, (self.cls, self.kind, self.note)))
+        return "-".join(filter(None, (self.cls, self.kind, self.note, self.part)))
 
     def native(self, seed: int = 0) -> nn.Module:
         """The model, in evaluation mode, with redrawn weights."""
-        options = copy.deepcopy(self.options)
-        create = timm.create_model
-        with torch.random.fork_rng(devices=[]):
+        towers = {"vision_cfg": VISION | self.vision, "text_cfg": TEXT | self.text}
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=[]))
             torch.manual_seed(seed)
-            timm_model.timm.create_model = partial(create, **TRUNK, **self.trunk) if self.trunk else create
-            try:
-                model = CLASSES[self.cls](16, vision_cfg=VISION | self.vision, text_cfg=TEXT | self.text, **options)
-            finally:
-                timm_model.timm.create_model = create
-        return redraw(model.eval(), seed)
+            if self.trunk:
+                small = partial(timm.create_model, **TRUNK, **self.trunk)
+                stack.enter_context(patch.object(timm_model.timm, "create_model", small))
+            if self.encoder:
+                stack.enter_context(patch.object(hf_model.AutoConfig, "from_pretrained", lambda _: self.encoder))
+            model = CLASSES[self.cls](16, **towers, **copy.deepcopy(self.options))
+        model = redraw(model.eval(), seed)
+        return getattr(model, self.part) if self.part else model
 
     def inputs(self, batch: int = 2) -> Any:
         """Pixels, or token ids: padded with zeros, the highest id last."""
         if self.kind == "vision":
             return pixels(batch=batch)
-        return ids(8 if self.text.get("embed_cls") else 9, batch)
+        rows = ids(8 if self.text.get("embed_cls") else 9, batch)
+        return rows if self.encoder is None else rows.where(rows > 0, self.encoder.pad_token_id)
 
 
 def ids(length: int = 9, batch: int = 2) -> Tensor:
@@ -90,6 +100,10 @@ COCA = {
     "text": {"context_length": 8, "embed_cls": True, "output_tokens": True},
     "options": {"multimodal_cfg": {"context_length": 8, "width": 16, "heads": 4, "layers": 1, "vocab_size": 120}},
 }
+WORDS = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+WORDS |= {"vocab_size": 120, "max_position_embeddings": 20}
+ROBERTA = {"encoder": RobertaConfig(**WORDS), "text": {"hf_model_name": "roberta-base", "hf_model_pretrained": False}}
+XLM_ROBERTA = ROBERTA | {"encoder": XLMRobertaConfig(**WORDS)}
 TINY: tuple[Tiny, ...] = (
     Tiny("CLIP"),
     Tiny("CLIP", note="quickgelu", options={"quick_gelu": True}),
@@ -105,6 +119,11 @@ TINY: tuple[Tiny, ...] = (
     Tiny("CustomTextCLIP", "text", "siglip", **SIGLIP),
     Tiny("CustomTextCLIP", note="eva", **EVA),
     Tiny("CustomTextCLIP", "text", "eva", **EVA),
+    Tiny("CustomTextCLIP", "text", "roberta", **ROBERTA),
+    Tiny("CustomTextCLIP", "text", "xlm-roberta", **XLM_ROBERTA),
+    Tiny("CLIP", note="timm", **(SIGLIP | {"text": {}})),
+    Tiny("CLIP", part="visual"),
+    Tiny("CustomTextCLIP", "text", part="text"),
     Tiny("CoCa", **COCA),
     Tiny("CoCa", "text", **COCA),
 )

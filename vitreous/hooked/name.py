@@ -96,8 +96,8 @@ def resolve(name: str) -> Resolution:
     'open_clip'
     >>> resolve("open_clip:ViT-B-32/openai").tag
     'openai'
-    >>> resolve("vit_base_patch16_224")
-    Resolution(name='vit_base_patch16_224', library='timm', path='vit_base_patch16_224', tag='', vision='timm-vit', text='')
+    >>> resolve("vit_base_patch16_224").vision
+    'timm-vit'
     """
     if re.match(r"v-?jepa_?v1", name.lower()):
         raise UnsupportedError(
@@ -118,9 +118,8 @@ def resolve(name: str) -> Resolution:
     path, _, tag = rest.partition("/")
     if library == "timm":
         return Resolution(name, library, path, tag, _plain(path.partition(".")[0]).vision)
-    return Resolution(
-        name, library, path, tag, *next((r[1:] for r in ARCHITECTURES if fnmatchcase(path, r[0])), ("", ""))
-    )
+    vision, text = next((r[1:] for r in ARCHITECTURES if fnmatchcase(path, r[0])), ("", ""))
+    return Resolution(name, library, path, tag, vision, text)
 
 
 def _plain(name: str) -> Resolution:

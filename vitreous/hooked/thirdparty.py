@@ -1,6 +1,7 @@
 """Models of timm and open_clip: found, loaded with every key accounted for, and their tokenizers."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +26,8 @@ def library(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise MissingDependencyError(
-            f"this model is loaded by {name}, which cannot be imported here ({error}): pip install vitreous[{EXTRAS[name]}]"
+            f"this model is loaded by {name}, which cannot be imported here ({error}): "
+            f"pip install vitreous[{EXTRAS[name]}]"
         ) from error
     except RuntimeError as error:  # a CUDA build of torchvision beside a CPU build of torch, or the other way round
         raise MissingDependencyError(
@@ -68,9 +70,8 @@ def load_open_clip(path: str, tag: str, *, local: bool, hub: bool, revision: str
             raise unknown("open_clip architecture", path, open_clip.list_models())
         tags = open_clip.list_pretrained_tags_by_model(path)
         if not tag or (tag not in tags and "/" not in tag and "." not in tag):
-            raise unknown(
-                f"weights of open_clip's {path}", tag, tags, hint="Name them as open_clip:ARCHITECTURE/WEIGHTS"
-            )
+            how = "Name them as open_clip:ARCHITECTURE/WEIGHTS"
+            raise unknown(f"weights of open_clip's {path}", tag, tags, hint=how)
         if tag in tags:
             options |= _activation(open_clip, path, tag)
         else:
@@ -87,8 +88,8 @@ def _activation(open_clip: Any, architecture: str, tag: str) -> dict[str, Any]:
     """
     trained = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
     built = open_clip.get_model_config(architecture).get("quick_gelu", False)
-    if built and not trained:
-        right = architecture.replace("-quickgelu", "")
+    if architecture.endswith("-quickgelu") and not trained:
+        right = architecture.removesuffix("-quickgelu")
         raise UnsupportedError(f"{tag} was trained without QuickGELU: use open_clip:{right}/{tag}")
     return {"force_quick_gelu": True} if trained and not built else {}
 
@@ -101,7 +102,9 @@ def _demand_file(file: str) -> None:
 def _strict(source: str, create: Any, *args: Any, **options: Any) -> nn.Module:
     """Calls the library; its complaints about weights in our words."""
     try:
-        return create(*args, **options).eval()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "QuickGELU mismatch")  # see `_activation`
+            return create(*args, **options).eval()
     except VitreousError:
         raise
     except Exception as error:
@@ -120,17 +123,12 @@ def _strict(source: str, create: Any, *args: Any, **options: Any) -> nn.Module:
 def _listed(text: str) -> str:
     """torch's message about keys, one kind after another."""
     found = []
-    for what, pattern in (
-        ("missing", r"Missing key\(s\)[^:]*: (.*)"),
-        ("unexpected", r"Unexpected key\(s\)[^:]*: (.*)"),
-    ):
-        for keys in re.findall(pattern, text):
+    for what in ("missing", "unexpected"):
+        for keys in re.findall(rf"{what.title()} key\(s\)[^:]*: (.*)", text):
             names = re.findall(r'"([^"]+)"', keys)
             more = f", ... ({len(names)} in all)" if len(names) > 20 else ""
             found.append(f"{what}: {', '.join(names[:20])}{more}")
-    sizes = re.findall(
-        r"size mismatch for (\S+): .*?(?:shape|param with shape) torch.Size\((\[.*?\])\).*?(\[[^]]*\])", text
-    )
+    sizes = re.findall(r"size mismatch for (\S+): .*?torch.Size\((\[.*?\])\).*?(\[[^]]*\])", text)
     found += [f"mismatched: {name} is {a}, should be {b}" for name, a, b in sizes[:20]]
     return "; ".join(found) or text[:500]
 

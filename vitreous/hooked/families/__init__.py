@@ -13,6 +13,7 @@ from vitreous.hooked.families.flava import FLAVA_TEXT, FLAVA_VISION
 from vitreous.hooked.families.hiera import HIERA
 from vitreous.hooked.families.llama import LLAMA
 from vitreous.hooked.families.open_clip import OPEN_CLIP_CUSTOM_TEXT, OPEN_CLIP_TEXT, OPEN_CLIP_VISION
+from vitreous.hooked.families.open_clip_text import OPEN_CLIP_ROBERTA
 from vitreous.hooked.families.sam import SAM
 from vitreous.hooked.families.siglip import SIGLIP_TEXT, SIGLIP_VISION
 from vitreous.hooked.families.siglip2 import SIGLIP2_TEXT, SIGLIP2_VISION
@@ -73,6 +74,7 @@ FAMILIES: tuple[Family, ...] = (
     OPEN_CLIP_VISION,
     OPEN_CLIP_TEXT,
     OPEN_CLIP_CUSTOM_TEXT,
+    OPEN_CLIP_ROBERTA,
 )
 
 __all__ = ["FAMILIES", "VLM_FAMILIES"]

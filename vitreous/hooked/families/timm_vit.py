@@ -1,4 +1,4 @@
-"""timm's VisionTransformer: ViT, DeiT, DeiT-3, DINOv2, CLIP, SigLIP; LayerScale, registers, gated MLPs, three poolings."""
+"""timm's VisionTransformer: ViT, DeiT, DeiT-3, DINOv2, CLIP, SigLIP; LayerScale, registers, gated MLPs, poolings."""
 
 from dataclasses import replace
 
