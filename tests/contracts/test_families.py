@@ -24,7 +24,7 @@ def test_family_in_bfloat16(tiny: Tiny) -> None:
 
 
 def test_every_class_of_every_family_is_checked() -> None:
-    listed = {(family.kind, name) for family in FAMILIES for name in family.classes}
+    listed = {(family.kind, name) for family in FAMILIES for name in family.classes if "." not in name}
     listed |= {("vlm", name) for family in VLM_FAMILIES for name in family.classes}
     checked = {(tiny.kind, tiny.cls) for tiny in ALL}
     for tiny in ALL:

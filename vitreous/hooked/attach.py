@@ -13,7 +13,7 @@ from vitreous.hooked.fallback import AttentionMode, per_head
 from vitreous.hooked.point import Point, exact, through
 from vitreous.hooked.site import SPLIT_POINTS, Out
 from vitreous.hooked.view import VIEWS, View
-from vitreous.hooked.wiring import Nth, Points, Undo, on_both, on_input, on_output
+from vitreous.hooked.wiring import Nth, Points, Undo, around, on_both, on_input, on_output
 
 
 @no_type_check
@@ -42,7 +42,20 @@ def attach_out(module: nn.Module, points: Points, site: Out, nth: Nth) -> list[U
 def attach_in(module: nn.Module, points: Points) -> list[Undo]:
     """The input of a module."""
     (point,) = points.values()
-    return [on_input(module, point)]
+    return [on_input(module, lambda x: point(x.clone() if x._is_view() else x))]
+
+
+@no_type_check
+def attach_half(module: nn.Module, points: Points, half: int) -> list[Undo]:
+    """One half of what a packed projection returns."""
+    (point,) = points.values()
+
+    def edit(out: Tensor) -> Tensor:
+        halves = list(out.chunk(2, -1))
+        halves[half] = point(halves[half].clone())
+        return torch.cat(halves, -1)
+
+    return [on_output(module, edit)]
 
 
 @no_type_check
@@ -106,12 +119,22 @@ def attach_attention(
         undo += [_remember(module, local), switch.acquire()]
     elif route == "mode":
         undo.append(_inside_mode(module, local))
+        undo.append(_fused(module))
     elif route == "softmax":
         undo += _around_softmax(module, out, local, projections, view)
     own_result = route == "mode" and isinstance(module, nn.MultiheadAttention)
     if result is not None and result.active and isinstance(out, nn.Linear) and not own_result:
         undo.append(on_both(out, partial(_results, out, n_heads(module), result)))
     return undo
+
+
+@no_type_check
+def _fused(module: nn.Module) -> Undo:
+    """timm's modules call the fused function only if they say so; without it nothing but softmax could be seen."""
+    if module.__dict__.get("fused_attn", True):
+        return lambda: None
+    module.fused_attn = True
+    return partial(setattr, module, "fused_attn", False)
 
 
 @no_type_check
@@ -195,7 +218,9 @@ def _inside_mode(module: nn.Module, named: Any, heads: int = 1) -> Undo:
 
 
 @no_type_check
-def attach_parameter(module: nn.Module, points: Points, name: str, method: str, always: bool) -> list[Undo]:
+def attach_parameter(
+    module: nn.Module, points: Points, name: str, method: str, always: bool, within: str
+) -> list[Undo]:
     """A raw parameter (or an embedding's output), or what the module's method makes of it at another image size.
 
     For the time of one forward an attribute of the instance hides the parameter (or the method), so an edit takes the
@@ -204,7 +229,7 @@ def attach_parameter(module: nn.Module, points: Points, name: str, method: str, 
     (point,) = points.values()
     hidden, held = module.__dict__, getattr(module, name)
 
-    def before(_: nn.Module, __: Any, kwargs: Any) -> None:
+    def before(kwargs: dict[str, Any]) -> None:
         if always or kwargs.get("interpolate_pos_encoding"):
             resize = getattr(module, method)
             hidden[method] = lambda *a, **k: point(resize(*a, **k).clone())
@@ -216,16 +241,43 @@ def attach_parameter(module: nn.Module, points: Points, name: str, method: str, 
     def embedded(out: Tensor) -> Tensor:
         return out if method in hidden else point(out)
 
-    def after(*_: Any) -> None:
+    def after() -> None:
         hidden.pop(method, None)
         if not isinstance(held, nn.Module):
             hidden.pop(name, None)
 
     return [
-        module.register_forward_pre_hook(before, with_kwargs=True).remove,
-        module.register_forward_hook(after, always_call=True).remove,
+        around(module, within, before, after),
         *([on_output(held, embedded)] if isinstance(held, nn.Module) else []),
     ]
+
+
+@no_type_check
+class _Factor:
+    """Stands in for a parameter on the right of a matrix product, and shows the product to a point."""
+
+    def __init__(self, weight: Tensor, point: Point) -> None:
+        self.weight = weight
+        self.point = point
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Tensor:
+        x, factor = args
+        return factor.point(func(x, factor.weight))
+
+
+@no_type_check
+def attach_product(module: nn.Module, points: Points, name: str, within: str) -> list[Undo]:
+    """The product of something with a raw parameter, which an attribute of the instance hides meanwhile."""
+    (point,) = points.values()
+    held = getattr(module, name)
+    if isinstance(held, nn.Module):
+        return [on_output(held, point)]
+
+    def before(_: dict[str, Any]) -> None:
+        module.__dict__[name] = _Factor(getattr(module, name), point)
+
+    return [around(module, within, before, lambda: module.__dict__.pop(name, None))]
 
 
 @no_type_check

@@ -65,13 +65,15 @@ class AttentionGroup(Group):
     def _qkv(self, which: int) -> Tensor:
         native, layer, site, _ = self.__dict__["_native"]
         d_head = self.W_O.shape[1]
-        if isinstance(native, nn.MultiheadAttention) and native.in_proj_weight is not None:
-            return rearrange(native.in_proj_weight.chunk(3)[which], "(h e) d -> h d e", e=d_head)
-        if len(site.qkv) == 3:
-            return rearrange(_weight(layer, native, site.qkv[which]), "(h e) d -> h d e", e=d_head)
-        if len(site.qkv) == 1:
-            return rearrange(_weight(layer, native, site.qkv[0]).chunk(3)[which], "(h e) d -> h d e", e=d_head)
-        raise UnsupportedError(f"the q, k and v weights of {type(native).__name__} are not known")
+        if isinstance(native, nn.MultiheadAttention):
+            separate = getattr(native, f"{'qkv'[which]}_proj_weight")
+            weight = native.in_proj_weight if separate is None else separate
+        elif len(site.qkv) in (1, 3):
+            weight = _weight(layer, native, site.qkv[which % len(site.qkv)])
+        else:
+            raise UnsupportedError(f"the q, k and v weights of {type(native).__name__} are not known")
+        fused = len(weight) == 3 * d_head * n_heads(native)
+        return rearrange(weight.chunk(3)[which] if fused else weight, "(h e) d -> h d e", e=d_head)
 
 
 def _weight(layer: nn.Module, native: nn.Module, path: str) -> Tensor:

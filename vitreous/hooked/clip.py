@@ -10,12 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from vitreous.errors import BadInputError
-from vitreous.hooked import preprocess
 from vitreous.hooked.compound import HookedTowers
-from vitreous.hooked.loading import demand_family, load_native, locate
+from vitreous.hooked.loading import family_for, load_native, locate
 from vitreous.hooked.text import HookedTextEncoder, load_tokenizer
 from vitreous.hooked.token_map import TokenMap
-from vitreous.hooked.tower import two
 from vitreous.hooked.vit import HookedViT
 
 
@@ -53,8 +51,7 @@ class HookedCLIP(HookedTowers):
         source = locate(name_or_path, revision)
         native = load_native(source, ("vision", "text"), dtype, device, **options)
         model = cls.from_native(native, name=source.name)
-        size = two(model.vision.cfg.image_size)
-        model.vision.processor = preprocess.image_processor(source.path, model.vision.family, size, **source.options)
+        model.vision.load_processor(source)
         model.text.processor = load_tokenizer(source)
         return model
 
@@ -67,7 +64,7 @@ class HookedCLIP(HookedTowers):
             processor: the native processor, with `image_processor` and `tokenizer`.
             name: shown in messages.
         """
-        demand_family(type(module).__name__, "text")
+        family_for(module, "text")
         image = getattr(processor, "image_processor", None)
         tokenizer = getattr(processor, "tokenizer", None)
         return cls(HookedViT.from_native(module, image, name), HookedTextEncoder.from_native(module, tokenizer, name))
@@ -96,7 +93,11 @@ class HookedCLIP(HookedTowers):
 
     def forward(self, pixels: Tensor, text: Any, **kwargs: Any) -> Any:
         """Runs both towers in the native forward; returns the native output object."""
-        return self.run_native({**self.vision._inputs(pixels), **self.text._inputs(text), **kwargs})
+        given = {}
+        for tower, inputs in ((self.vision, pixels), (self.text, text)):
+            names = {tower.entry.argument: tower.entry.whole or tower.entry.argument}
+            given |= {names.get(name, name): value for name, value in tower._inputs(inputs).items()}
+        return self.run_native({**given, **kwargs})
 
     # --- the shared space ----------------------------------------------------------------------------------------
 
@@ -149,5 +150,11 @@ class HookedCLIP(HookedTowers):
 
 
 def _pooled(out: Any) -> Float[Tensor, "b d"]:
-    """The embedding in a tower's output; FLAVA projects every position, and CLS is the one that counts."""
-    return out.pooler_output if out.pooler_output.dim() == 2 else out.pooler_output[:, 0]
+    """The embedding in what a tower returns: `pooler_output`, or (open_clip) the first tensor, or the only one.
+
+    FLAVA projects every position, and CLS is the one that counts.
+    """
+    if isinstance(out, Tensor):
+        return out
+    pooled = out[0] if type(out) is tuple else out.pooler_output
+    return pooled if pooled.dim() == 2 else pooled[:, 0]

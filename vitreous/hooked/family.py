@@ -4,7 +4,22 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from vitreous.hooked.site import Attention, In, MlpIn, Norm, Out, ResidMid, ResidPost, ResidPre, Scaled, Site, Split
+from torch import nn
+
+from vitreous.hooked.site import (
+    Attention,
+    Branch,
+    In,
+    MlpIn,
+    Norm,
+    Out,
+    ResidMid,
+    ResidPost,
+    ResidPre,
+    Scaled,
+    Site,
+    Split,
+)
 
 Table = Mapping[str, Site]
 Sums = tuple[tuple[str, ...], ...]
@@ -53,6 +68,10 @@ class Stack:
     head: Table = field(default_factory=dict)
 
 
+LIBRARIES = ("timm", "open_clip")
+"""Libraries whose classes are listed under `library.Class`; every other class comes from transformers."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """How one native class uses the family's tower.
@@ -65,6 +84,8 @@ class Entry:
         drop: for each prefix of weights that published checkpoints may lack, the options that build the model
             without that part, e.g. `{"pooler.": {"add_pooling_layer": False}}`.
         inert: globs of points that cannot change this class's output (a pooling head that runs and is not used).
+        argument: what `call` names its input, where it is not `pixel_values` or `input_ids`.
+        whole: what the native forward names it, where it is not `argument`.
     """
 
     tower: str = ""
@@ -73,6 +94,8 @@ class Entry:
     stacks: tuple[Stack, ...] = ()
     drop: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     inert: tuple[str, ...] = ()
+    argument: str = ""
+    whole: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +106,8 @@ class Family:
         name: short name, as shown by `vitreous models`.
         kind: what goes in, and out: `text` encodes, `language` predicts the next token, `connector` takes what a
             vision tower gives to a language model.
-        classes: native class name -> how it uses the tower.
+        classes: native class name -> how it uses the tower; `timm.Eva` and `open_clip.CLIP` say whose class it is.
+        layer: classes of the layers that `block` describes; empty where a native class has layers of one kind only.
         embed: rows before the first block, relative to the tower, in execution order.
         layers: path of the list of layers, relative to the tower; a star stands for every stage: `stages.*.layers`.
         stage: rows after the last layer of a stage, relative to the stage: the change to the next one's width. Where
@@ -94,9 +118,9 @@ class Family:
         head: rows after the last block, relative to the tower.
         grid: whether the native stream is `[b, rows, columns, d]`; hooks see `[b, pos, d]`.
         special: kinds of the positions before the patches, in order; a kind may be followed by `*field` to repeat it
-            as often as the config's field says, e.g. `register*num_register_tokens`.
-        interpolate: how other image sizes are asked for: `flag` (an argument of forward), `always`, or `never`.
-        resizable: the config's field that says whether positions can be resized; empty where they always can.
+            as often as the config's field says, e.g. `register*num_register_tokens`, or a parameter's length.
+        interpolate: how other image sizes are asked for: `flag` (an argument of forward), `always`, `never`, or
+            `if FIELD`: always when the config's field is true, else never.
         rotary: whether q and k are rotated between their projections and the attention function.
         patches: einops pattern that cuts `b c (h p) (w q)` pixels for towers that take patches and their shapes.
         argument: name of the native forward's argument that takes the pixels.
@@ -106,7 +130,8 @@ class Family:
         time_last: whether positions are ordered (row, column, frame) rather than (frame, row, column).
         noise: name of the argument that orders the patches of a masked autoencoder, which drops the last of them.
         padding: how the tokenizer pads (text).
-        sizes: our name of a size -> the config's name of it, where it is not the usual one.
+        sizes: our name of a size -> the config's name of it (dotted; a leading `/` starts at the native model), where
+            it is not the usual one. A tower without a config is its own.
         processor: transformers' image processor class (PIL backend) that fits when a checkpoint brings none.
         inert: globs of points that cannot change the output of any class.
         example: hub checkpoints that load with this family, for tables and error messages.
@@ -123,8 +148,8 @@ class Family:
     stage: Table = field(default_factory=dict)
     grid: bool = False
     special: tuple[str, ...] = ()
-    interpolate: Literal["flag", "always", "never"] = "flag"
-    resizable: str = ""
+    layer: tuple[str, ...] = ()
+    interpolate: str = "flag"
     rotary: bool = False
     patches: str = ""
     argument: str = "pixel_values"
@@ -161,6 +186,12 @@ def applicable(sums: Sums, layer: str, points: Container[str]) -> list[tuple[str
 
 ALIASES = {"hook_post_head_pre_normalize": "hook_post_proj"}
 """Second names of points, as users of ViT-Prisma know them."""
+
+
+def class_of(native: nn.Module) -> str:
+    """The name of a native model's class in `Family.classes`."""
+    library, name = type(native).__module__.partition(".")[0], type(native).__name__
+    return f"{library}.{name}" if library in LIBRARIES else name
 
 
 def second_name(name: str) -> str:
@@ -207,12 +238,14 @@ def pre_ln(
     attn: str,
     out: str,
     ln2: str,
-    pre: str,
+    pre: str | Branch,
     post: str,
-    mlp_out: str | Scaled,
-    attn_out: str | Scaled = "",
+    mlp_out: str | Scaled | Out,
+    attn_out: str | Scaled | Out = "",
     qkv: tuple[str, ...] = ("q_proj", "k_proj", "v_proj"),
-    pre_linear: str = "",
+    attn_norm: str = "",
+    mlp_norm: str = "",
+    pre_linear: str | Branch = "",
     gate: str = "",
     route: str = "interface",
 ) -> dict[str, Site]:
@@ -228,6 +261,8 @@ def pre_ln(
         mlp_out: module whose output is added to the stream, or a raw scale times it.
         attn_out: as `mlp_out`, for attention; the attention module itself when empty.
         qkv: projections relative to `attn`.
+        attn_norm: norm between the heads and the output projection, in some sizes.
+        mlp_norm: norm between the MLP's hidden activation and its output projection, in some sizes.
         pre_linear: module whose output is the linear branch of a gated MLP; may be absent in some sizes.
         gate: module without which there is no linear branch, where an ungated MLP uses the same names.
         route: see `Attention.route`.
@@ -239,17 +274,22 @@ def pre_ln(
     rows |= {
         "ln1": Norm(ln1),
         "attn": Attention(attn, out=out, qkv=qkv, route=route),
-        "hook_attn_out": attn_out if isinstance(attn_out, Scaled) else Out(attn_out),
+        **({"attn.ln": Norm(attn_norm, optional=True)} if attn_norm else {}),
+        "hook_attn_out": Out(attn_out) if isinstance(attn_out, str) else attn_out,
         "hook_resid_mid": ResidMid(ln2),
         "hook_mlp_in": MlpIn(),
         "ln2": Norm(ln2),
-        "mlp.hook_pre": Out(pre),
+        "mlp.hook_pre": Out(pre) if isinstance(pre, str) else pre,
     }
-    if pre_linear:
+    if isinstance(pre_linear, Branch):
+        rows["mlp.hook_pre_linear"] = pre_linear
+    elif pre_linear:
         rows["mlp.hook_pre_linear"] = Out(pre_linear, optional=True, needs=gate)
+    if mlp_norm:
+        rows |= {"mlp.hook_mid": In(mlp_norm, optional=True), "mlp.ln": Norm(mlp_norm, optional=True)}
     return rows | {
         "mlp.hook_post": In(post),
-        "hook_mlp_out": mlp_out if isinstance(mlp_out, Scaled) else Out(mlp_out),
+        "hook_mlp_out": Out(mlp_out) if isinstance(mlp_out, str) else mlp_out,
         "hook_resid_post": ResidPost(),
     }
 

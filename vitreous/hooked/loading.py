@@ -20,8 +20,11 @@ from vitreous.errors import (
     VitreousError,
     unknown,
 )
+from vitreous.hooked import thirdparty
 from vitreous.hooked.families import FAMILIES, VLM_FAMILIES
-from vitreous.hooked.family import Entry, Family, VLMFamily
+from vitreous.hooked.family import Entry, Family, VLMFamily, class_of
+from vitreous.hooked.name import resolve
+from vitreous.hooked.wiring import find, find_layers
 
 EMBEDDED = "vitreous/"
 QUIET_BYTES = 200_000_000
@@ -37,12 +40,18 @@ class Source:
         path: local folder or hub id, as `from_pretrained` takes it.
         local: whether it is a folder.
         revision: branch, tag or commit on the hub.
+        library: which loads it: `transformers`, `timm` or `open_clip`.
+        tag: of an architecture of timm or open_clip: the name of its weights, or a weights file.
+        hub: whether `path` is a hub id.
     """
 
     name: str
     path: str
     local: bool
     revision: str | None = None
+    library: str = "transformers"
+    tag: str = ""
+    hub: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
@@ -59,10 +68,11 @@ def embedded() -> list[str]:
 
 
 def locate(name: str, revision: str | None = None) -> Source:
-    """Finds the folder or hub id that a name means.
+    """Finds the folder, hub id or architecture that a name means (see `vitreous.hooked.name.resolve`).
 
     Raises:
         UnknownNameError: for an embedded model that does not exist.
+        UnsupportedError: for a model that cannot be had.
         BadInputError: for a folder that does not exist or holds no model.
     """
     name = str(name)
@@ -72,12 +82,16 @@ def locate(name: str, revision: str | None = None) -> Source:
         return Source(name, str(files("vitreous").joinpath("pretrained", "assets", name.removeprefix(EMBEDDED))), True)
     folder = Path(name).expanduser()
     if folder.is_dir():
+        if (folder / "open_clip_config.json").is_file():
+            return Source(name, str(folder), True, library="open_clip")
         if not (folder / "config.json").is_file():
             raise BadInputError(f"{name} is a folder without config.json; save a model there with save_pretrained")
-        return Source(name, str(folder), True)
-    if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        library = "timm" if "architecture" in read_config(Source(name, str(folder), True)) else "transformers"
+        return Source(name, str(folder), True, library=library)
+    if folder.exists() or name.startswith((".", "/", "~")) or (name.count("/") > 1 and ":" not in name):
         raise BadInputError(f"{name} is not a folder; give a folder with config.json, a hub id, or one of {embedded()}")
-    return Source(name, name, False, revision)
+    found = resolve(name)
+    return Source(name, found.path, False, revision, found.library, found.tag, found.hub)
 
 
 def read_config(source: Source) -> dict[str, Any]:
@@ -135,6 +149,29 @@ def family_of(class_name: str, kind: str) -> tuple[Family, Entry] | None:
         if family.kind == kind and class_name in family.classes:
             return family, family.classes[class_name]
     return None
+
+
+def family_for(native: nn.Module, kind: str) -> Family:
+    """The family of one kind that knows a native model's class and the layers it has.
+
+    Raises:
+        UnsupportedError: naming the class that was found and those that are supported.
+    """
+    name = class_of(native)
+    demand_family(name, kind)
+    found: list[str] = []
+    for family in FAMILIES:
+        if family.kind != kind or name not in family.classes:
+            continue
+        tower = find(native, native, family.classes[name].tower)
+        if not family.layer:
+            return family
+        stages = [] if tower is None else find_layers(native, tower, family.layers)
+        layer = type(stages[0][1][0]).__name__ if stages and stages[0][1] else ""
+        if layer in family.layer:
+            return family
+        found.append(layer or f"no {family.classes[name].tower or 'tower'} with {family.layers}")
+    raise UnsupportedError(f"a {name} with layers of class {', '.join(dict.fromkeys(found))} is not supported")
 
 
 def supported(kind: str) -> list[str]:
@@ -201,6 +238,11 @@ def load_native(
         FormatError: listing the missing, unexpected and mismatched keys of the checkpoint.
         NetworkError: if weights must be downloaded and cannot be.
     """
+    if source.library != "transformers":
+        native = _load_thirdparty(source, **options)
+        for kind in kinds:
+            family_for(native, kind)
+        return native.to(device=device, dtype=dtype)
     name = class_name(read_config(source), source)
     entries = [demand_family(name, kind)[1] for kind in kinds]
     cls = getattr(transformers, name)
@@ -214,6 +256,22 @@ def load_native(
         raise FormatError(f"the weights of {source.name} do not fit {name}. {listed}")
     native.eval()
     return native if "device_map" in options else native.to(device)
+
+
+def _load_thirdparty(source: Source, **options: Any) -> nn.Module:
+    load = thirdparty.load_timm if source.library == "timm" else thirdparty.load_open_clip
+    thirdparty.library(source.library)
+    if source.hub:
+        _download(source, "config.json" if source.library == "timm" else "open_clip_config.json")
+    where = {"local": source.local, "hub": source.hub, "revision": source.revision}
+    try:
+        return load(source.path, source.tag, **where, **options)
+    except VitreousError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) or "download" in str(error):
+            raise offline(source) from error
+        raise
 
 
 def _load(cls: Any, source: Source, dtype: torch.dtype, **options: Any) -> tuple[Any, dict[str, list[str]]]:

@@ -22,6 +22,7 @@ class Out:
         identity: an `nn.Identity` there counts as a module (drop path, where every size calls it).
         nth: which call of a module that runs several times in one forward; 0 for one that runs once.
         copy: the native forward adds to the output in place; it gets a copy, so that caches keep what hooks saw.
+        scale: LayerScale's parameter, relative to the layer, where it is not a parameter of the module itself.
     """
 
     path: str
@@ -31,14 +32,39 @@ class Out:
     identity: bool = False
     nth: int = 0
     copy: bool = False
+    scale: str = ""
 
 
 @dataclass(frozen=True)
 class In:
-    """The first input of a module."""
+    """The first input of a module.
+
+    Attributes:
+        path: the module.
+        optional: the module may be missing; then the point does not exist.
+        identity: an `nn.Identity` will do: the native forward calls it all the same.
+    """
 
     path: str
     optional: bool = False
+    identity: bool = False
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The pre-activation of an MLP (gated or not), where a gated one may pack both branches into one projection.
+
+    Attributes:
+        own: the branch's own projection, if it has one.
+        packed: the projection of an ungated MLP, or of both branches at once (then twice as wide as `down` reads).
+        down: the projection that reads what the branches make.
+        linear: the branch that is not the gate; an ungated MLP does not have it.
+    """
+
+    own: str
+    packed: str
+    down: str
+    linear: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +91,8 @@ class Attention:
     Attributes:
         path: the module that calls the attention function.
         out: the output projection, relative to `path`; with a leading `/`, relative to the layer.
-        qkv: the q, k and v projections relative to `path`, or one fused projection, or none (only weights need them).
+        qkv: the q, k and v projections relative to `path`, or one fused projection, or none (only weights need them);
+            three alternatives may lead to one and the same fused projection, too.
         route: `interface` when the module asks transformers for its attention function; `mode` when sdpa or
             `nn.MultiheadAttention` must be intercepted; `softmax` when scores and pattern are seen around softmax (or
             sdpa) and q, k, v and z are what the projections put out and the output projection takes in.
@@ -94,12 +121,29 @@ class Parameter:
         name: the attribute: a parameter, or an `nn.Embedding`.
         method: the module's method that returns the parameter resized to another image size.
         always: whether the native forward always calls that method (else only when asked to interpolate).
+        within: the method of the module in which it is read.
     """
 
     path: str
     name: str
     method: str = "interpolate_pos_encoding"
     always: bool = False
+    within: str = "forward"
+
+
+@dataclass(frozen=True)
+class Product:
+    """The product of a hidden state with a raw parameter: `x @ module.name` (a projection that is no module).
+
+    Attributes:
+        path: the module that holds it.
+        name: the parameter; when it is a module instead, the point is that module's output.
+        within: the method of the module in which the product is made.
+    """
+
+    path: str
+    name: str
+    within: str = "forward"
 
 
 @dataclass(frozen=True)
@@ -171,7 +215,8 @@ class Split:
     qkv: tuple[str, str, str]
 
 
-Site = Out | In | Norm | Attention | Parameter | ResidPre | ResidMid | MlpIn | ResidPost | Scaled | Viewed | Split
+StreamSite = ResidPre | ResidMid | MlpIn | ResidPost | Scaled | Viewed | Split
+Site = Out | In | Branch | Norm | Attention | Parameter | Product | StreamSite
 
 
 def names(key: str, site: Site) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import BadInputError
-from vitreous.hooked.loading import Source, demand_family, load_native, locate
+from vitreous.hooked.loading import Source, family_for, load_native, locate
+from vitreous.hooked.thirdparty import adapt_tokenizer, open_clip_tokenizer
 from vitreous.hooked.token_map import TokenMap, text_tokens
 from vitreous.hooked.tower import HookedTower
 from vitreous.hooked.wiring import find
@@ -40,8 +41,8 @@ class HookedTextEncoder(HookedTower):
     @classmethod
     def from_native(cls, module: nn.Module, processor: Any = None, name: str = "") -> "HookedTextEncoder":
         """Wraps a module that is already there; `processor` is its tokenizer, or a processor that holds one."""
-        family, _ = demand_family(type(module).__name__, "text")
-        return cls(module, family, getattr(processor, "tokenizer", processor), name)
+        family = family_for(module, "text")
+        return cls(module, family, adapt_tokenizer(getattr(processor, "tokenizer", processor)), name)
 
     def tokenize(self, text: str | Sequence[str]) -> dict[str, Tensor]:
         """Token ids and attention mask, padded the way the family was trained, on the model's device.
@@ -69,9 +70,9 @@ class HookedTextEncoder(HookedTower):
         return text_tokens(self.cfg.n_ctx)
 
     def _n_ctx(self) -> int:
-        table = find(self.native, self.tower, getattr(self.family.embed.get("hook_pos_embed"), "path", "-"))
+        table = find(self.root, self.tower, getattr(self.family.embed.get("hook_pos_embed"), "path", "-"))
         padding = getattr(table, "padding_idx", None)  # RoBERTa counts positions from there
-        length = int(self.tower.config.max_position_embeddings)  # type: ignore[union-attr]
+        length = int(self._size("n_ctx", "max_position_embeddings"))
         return length if padding is None else length - padding - 1
 
     def _inputs(self, inputs: Any, **kwargs: Any) -> dict[str, Any]:
@@ -81,6 +82,8 @@ class HookedTextEncoder(HookedTower):
             inputs = {"input_ids": inputs}
         if not isinstance(inputs, Mapping):
             raise BadInputError(f"text must be strings, token ids or a tokenizer's output, got {type(inputs).__name__}")
+        if self.entry.argument:
+            inputs = {self.entry.argument: inputs["input_ids"]}
         return {**{k: v.to(self.device) for k, v in inputs.items()}, **kwargs}
 
 
@@ -88,6 +91,8 @@ def load_tokenizer(source: Source) -> Any:
     """The tokenizer of a checkpoint; None when a folder has none."""
     from transformers import AutoTokenizer
 
+    if source.library == "open_clip":
+        return open_clip_tokenizer(source.path, local=source.local, hub=source.hub)
     if source.local and not any((Path(source.path) / file).is_file() for file in _FILES):
         return None
     return AutoTokenizer.from_pretrained(source.path, **source.options)

@@ -1,7 +1,7 @@
 """One tower (vision or text) of a native model, with its hook points built and wired from a family's tables."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from vitreous.hooked import attach
 from vitreous.hooked import site as sites
 from vitreous.hooked.attention import Switch
 from vitreous.hooked.block import AttentionGroup, Group, NormView
-from vitreous.hooked.family import Entry, Family, Table
+from vitreous.hooked.family import Entry, Family, Table, class_of
 from vitreous.hooked.model import BY_HEAD, HookedModel
 from vitreous.hooked.place import Place, Stage, further_stages, main_stages
 from vitreous.hooked.point import Point
@@ -77,8 +77,6 @@ class HookedTower(HookedModel):
         entry: how the native class uses the tower; the family's row for the class when None.
     """
 
-    root: nn.Module
-
     def __init__(
         self,
         native: nn.Module,
@@ -92,7 +90,7 @@ class HookedTower(HookedModel):
         self.native = native
         self.__dict__["_root"] = native if root is None else root  # not registered: only its part is ours
         self.family = family
-        self.entry: Entry = entry or family.classes[type(native).__name__]
+        self.entry: Entry = entry or family.classes[class_of(native)]
         self.processor = processor
         self.name = name or type(native).__name__
         tower = find(native, native, self.entry.tower)
@@ -135,6 +133,12 @@ class HookedTower(HookedModel):
     def parts(self) -> list[Stage]:
         """The tower's stages (mostly one), then the further stacks."""
         return [*self._stages, *self._stacks]
+
+    @property
+    def config(self) -> Any:
+        """The tower's native configuration, or the tower itself where its sizes are attributes."""
+        config = getattr(self.tower, "config", self.tower)
+        return getattr(config, "text_config", config) if self.family.kind == "language" else config
 
     def towers(self) -> dict[str, HookedModel]:
         """Itself."""
@@ -188,14 +192,17 @@ class HookedTower(HookedModel):
             if isinstance(site, sites.Split):
                 self._split(prefix, base, key, site)
                 continue
+            if isinstance(site, sites.Branch):
+                self._branch(prefix, base, key, site)
+                continue
             path = getattr(site, "path", getattr(site, "norm", ""))
             module = find(self.root, base, path, getattr(site, "identity", False))
             if module is None:
                 if getattr(site, "optional", False):
                     continue
                 raise UnsupportedError(f"{type(self.native).__name__} has no module {path!r} for {prefix}{key}")
-            if isinstance(site, sites.Parameter) and getattr(module, site.name, None) is None:
-                continue  # sizes without learnt positions
+            if isinstance(site, sites.Parameter | sites.Product) and getattr(module, site.name, None) is None:
+                continue  # sizes without learnt positions, or without a projection
             if isinstance(site, sites.Out) and site.needs and find(self.root, base, site.needs) is None:
                 continue
             points = {n: self._point(prefix + n, site, module, base) for n in sites.names(key, site)}
@@ -231,16 +238,38 @@ class HookedTower(HookedModel):
                     attach.attach_attention, module, out, points, site.route, self.switch, found, VIEWS[site.view]
                 )
             case sites.Parameter():
-                return partial(attach.attach_parameter, module, points, site.name, site.method, site.always)
+                options = (site.name, site.method, site.always, site.within)
+                return partial(attach.attach_parameter, module, points, *options)
+            case sites.Product():
+                return partial(attach.attach_product, module, points, site.name, site.within)
         raise AssertionError(site)
+
+    def _branch(self, prefix: str, base: nn.Module, key: str, site: sites.Branch) -> None:
+        own, packed, down = (find(self.root, base, path) for path in (site.own, site.packed, site.down))
+        module = packed if own is None else own
+        if module is None or down is None:
+            raise UnsupportedError(
+                f"{type(self.native).__name__} has no {site.own!r} or {site.packed!r} for {prefix}{key}"
+            )
+        widths: Any = (module.out_features, down.in_features)
+        double = own is None and widths[0] == 2 * widths[1]
+        if site.linear and own is None and not double:
+            return  # not a gated MLP
+        points = {key: self._point(prefix + key, site, module, base)}
+        if not double:
+            self.wires.append(Wire(points, self._attach(sites.Out(""), module, base, points)))
+            return
+        mlp = find(self.root, base, site.packed.rpartition(".")[0])
+        half = int(site.linear != bool(getattr(mlp, "gate_last", False)))
+        self.wires.append(Wire(points, partial(attach.attach_half, module, points, half)))
 
     def _split(self, prefix: str, layer: nn.Module, key: str, site: sites.Split) -> None:
         norm = find(self.root, layer, site.norm)
         found = [find(self.root, layer, path) for path in site.qkv]
         attn = find(self.root, layer, site.qkv[0].rpartition(".")[0])
         projections = [p for p in found if isinstance(p, nn.Linear)]
-        if norm is None or attn is None or len(projections) != len(found):
-            return  # quantised or replaced projections: these opt-in points do not exist
+        if norm is None or attn is None or len({id(p) for p in projections}) != len(found):
+            return  # fused, quantised or replaced projections: these opt-in points do not exist
         d_head = projections[0].weight.shape[0] // attach.n_heads(attn)
         heads = {p.weight.shape[0] // d_head for p in projections}
         names = sites.names(key, site)[len(heads) > 1 :]  # with grouped queries no one copy per head serves q, k and v
@@ -275,6 +304,8 @@ class HookedTower(HookedModel):
             case sites.Scaled(scale=name):
                 scale = getattr(layer, name)
                 return scale if isinstance(scale, Tensor) else None  # BEiT without LayerScale keeps a plain 1.0
+            case sites.Out(scale=path) if path:
+                return attribute(self.root, layer, path)
             case sites.Out(path=path):
                 module = find(self.root, layer, path)
                 names = ("lambda1", "gamma")
@@ -282,12 +313,9 @@ class HookedTower(HookedModel):
         return None
 
     def _config(self) -> Config:
-        native = getattr(self.tower, "config", None)
-        native = getattr(native, "text_config", native) if self.family.kind == "language" else native
-        read = partial(_size, native, self.family.sizes)
         attn = next((s for s in self.family.block.values() if isinstance(s, sites.Attention)), None)
         heads = d_head = d_mlp = 0
-        d_model = read("d_model", "hidden_size", "embed_dim", "d_model") if self.layers else 0
+        d_model = self._size("d_model", "hidden_size", "embed_dim", "d_model") if self.layers else 0
         if attn is not None and self.layers:
             attention = find(self.root, self.layers[0], attn.path)
             assert attention is not None
@@ -310,12 +338,25 @@ class HookedTower(HookedModel):
             family=self.family.name,
             n_frames=self._n_frames(),
             stages=tuple(len(stage.places) for stage in self._stages),
-            **self._more_sizes(native),
+            **self._more_sizes(self.config),
         )
 
     def _more_sizes(self, config: Any) -> dict[str, Any]:
         """Further fields of `Config`."""
         return {}
+
+    def _size(self, ours: str, *usual: str) -> Any:
+        """A size from the native configuration.
+
+        Raises:
+            UnsupportedError: if the configuration has none of the names.
+        """
+        names = (self.family.sizes[ours],) if ours in self.family.sizes else usual
+        for name in names:
+            value = attribute(self.root, self.config, name)
+            if value is not None:
+                return value
+        raise UnsupportedError(f"{type(self.config).__name__} has none of {names}, needed for {ours}")
 
     def _image_sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
         return (0, 0), (0, 0)
@@ -395,16 +436,12 @@ class HookedTower(HookedModel):
         return new
 
 
-def _size(config: Any, renamed: Mapping[str, str], ours: str, *usual: str) -> Any:
-    """A size from the native configuration.
-
-    Raises:
-        UnsupportedError: if the configuration has none of the names.
-    """
-    for name in (renamed[ours],) if ours in renamed else usual:
-        if getattr(config, name, None) is not None:
-            return getattr(config, name)
-    raise UnsupportedError(f"{type(config).__name__} has none of {usual}, needed for {ours}")
+def attribute(root: Any, base: Any, path: str) -> Any:
+    """An attribute by its dotted path (a leading `/` starts at the root); None when it, or what holds it, is None."""
+    start, dotted = (root, path[1:]) if path.startswith("/") else (base, path)
+    for part in dotted.split("."):
+        start = getattr(start, part, None)
+    return start
 
 
 def two(size: Any) -> tuple[int, int]:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from vitreous.errors import BadInputError
 from vitreous.hooked import preprocess
-from vitreous.hooked.loading import demand_family, load_native, locate
+from vitreous.hooked.loading import Source, family_for, load_native, locate
 from vitreous.hooked.token_map import TokenMap, image_tokens, unrolled
-from vitreous.hooked.tower import HookedTower, two
+from vitreous.hooked.tower import HookedTower, attribute, two
+from vitreous.hooked.transform import own_transform
 
 
 class HookedViT(HookedTower):
@@ -34,8 +35,9 @@ class HookedViT(HookedTower):
         """Loads a vision encoder, in evaluation mode.
 
         Args:
-            name_or_path: an embedded model (`vitreous/...`), a folder in the transformers format, or a hub id. Of a
-                model with several towers the vision tower is wrapped.
+            name_or_path: an embedded model (`vitreous/...`), a folder in the format of transformers, timm or open_clip,
+                a hub id, `open_clip:ARCHITECTURE/WEIGHTS` or `timm:ARCHITECTURE.WEIGHTS` (see
+                `vitreous.hooked.name.resolve`). Of a model with several towers the vision tower is wrapped.
             dtype: type of the weights.
             device: where to put them.
             revision: branch, tag or commit on the hub.
@@ -45,13 +47,12 @@ class HookedViT(HookedTower):
             UnsupportedError: for an architecture that no family knows.
             FormatError: if the checkpoint's keys do not fit.
             NetworkError: if something must be downloaded and cannot be.
+            MissingDependencyError: if timm or open_clip is needed and not installed.
         """
         source = locate(name_or_path, revision)
         native = load_native(source, ("vision",), dtype, device, **options)
         model = cls.from_native(native, name=source.name)
-        model.processor = preprocess.image_processor(
-            source.path, model.family, two(model.cfg.image_size), **source.options
-        )
+        model.load_processor(source)
         return model
 
     @classmethod
@@ -66,7 +67,7 @@ class HookedViT(HookedTower):
         Raises:
             UnsupportedError: for a class that no family knows.
         """
-        family, _ = demand_family(type(module).__name__, "vision")
+        family = family_for(module, "vision")
         return cls(module, family, getattr(processor, "image_processor", processor), name)
 
     # --- images --------------------------------------------------------------------------------------------------
@@ -91,9 +92,16 @@ class HookedViT(HookedTower):
             return [preprocess.to_pictures(self._processor(), clip) for clip in pixels]
         return preprocess.to_pictures(self._processor(), pixels)
 
+    def load_processor(self, source: Source) -> None:
+        """Takes the preprocessing of a checkpoint (a model of timm or open_clip carries its own)."""
+        if source.library == "transformers":
+            size = two(self.cfg.image_size)
+            self.processor = preprocess.image_processor(source.path, self.family, size, **source.options)
+
     def _processor(self) -> Any:
         if self.processor is None:
-            self.processor = preprocess.fallback(self.family, two(self.cfg.image_size))
+            size = two(self.cfg.image_size)
+            self.processor = own_transform(self.root, size) or preprocess.fallback(self.family, size)
         return self.processor
 
     # --- positions -----------------------------------------------------------------------------------------------
@@ -126,7 +134,7 @@ class HookedViT(HookedTower):
             time_last=self.family.time_last,
         )
         if self.family.unroll:
-            strides = [two(getattr(self.tower.config, self.family.unroll))] * (len(self.cfg.stages) - 1 - stage)  # type: ignore[union-attr]
+            strides = [two(getattr(self.config, self.family.unroll))] * (len(self.cfg.stages) - 1 - stage)
             return whole.take(unrolled(grid, strides))
         return whole if not self.family.noise else whole.first(len(self._special()) + self._n_kept(whole))
 
@@ -146,32 +154,30 @@ class HookedViT(HookedTower):
 
     def _tubelet(self) -> int:
         """Frames that a patch covers."""
-        size = getattr(self.tower.config, "tubelet_size", 1)
+        size = getattr(self.config, "tubelet_size", 1)
         return int(size if isinstance(size, int) else size[0])  # type: ignore[index]
 
     def _n_kept(self, tokens: TokenMap) -> int:
         """Patches that a masked autoencoder keeps (of which `mask_ratio=0` as a loading option keeps all)."""
         n_patches = len(tokens.index("patch"))
-        return int(n_patches * (1 - self.tower.config.mask_ratio))  # type: ignore[union-attr, operator]
+        return int(n_patches * (1 - self.config.mask_ratio))
 
     def _special(self) -> tuple[str, ...]:
         kinds: list[str] = []
         for entry in self.family.special:
             kind, _, field = entry.partition("*")
-            kinds += [kind] * (int(getattr(self.tower.config, field)) if field else 1)  # type: ignore[union-attr]
+            kinds += [kind] * (_length(attribute(self.root, self.config, field)) if field else 1)
         return tuple(kinds)
 
     def _image_sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        config: Any = self.tower.config
-        patch = two(getattr(config, self.family.sizes.get("patch_size", "patch_size")))
-        size = getattr(config, self.family.sizes.get("image_size", "image_size"), None)
-        if size is not None:
-            return two(size), patch
-        side = round(config.num_patches**0.5)
+        patch = two(self._size("patch_size", "patch_size"))
+        if "image_size" in self.family.sizes or getattr(self.config, "image_size", None) is not None:
+            return two(self._size("image_size", "image_size")), patch
+        side = round(self.config.num_patches**0.5)
         return (side * patch[0], side * patch[1]), patch
 
     def _n_frames(self) -> int:
-        return int(getattr(self.tower.config, self.family.frames)) if self.family.frames else 0
+        return int(getattr(self.config, self.family.frames)) if self.family.frames else 0
 
     def _n_ctx(self) -> int:
         (height, width), (ph, pw) = self._image_sizes()
@@ -192,11 +198,10 @@ class HookedViT(HookedTower):
             shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
             raise BadInputError(f"pixels must be a tensor {axes}, got {shape}; `model.preprocess(images)` makes one")
         size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
-        fixed = self.family.resizable and not getattr(self.tower.config, self.family.resizable)  # type: ignore[union-attr]
-        if size != two(self.cfg.image_size) and (fixed or self.family.interpolate == "never"):
-            raise BadInputError(
-                f"{self.name} takes {two(self.cfg.image_size)} pixels only, got {size}: its positions cannot be resized"
-            )
+        rule, _, field = self.family.interpolate.partition("if ")
+        if size != two(self.cfg.image_size) and (rule == "never" or (field and not getattr(self.config, field, False))):
+            why = f"load it with {field}=True for others" if hasattr(self.config, field) else "its positions are fixed"
+            raise BadInputError(f"{self.name} takes {two(self.cfg.image_size)} pixels only, got {size}: {why}")
         if self.family.frames and inputs.shape[1] != self.cfg.n_frames and not self.family.rotary:
             raise BadInputError(f"{self.name} takes {self.cfg.n_frames} frames, got {inputs.shape[1]}")
         return size
@@ -216,4 +221,9 @@ class HookedViT(HookedTower):
                 "pixel_attention_mask", torch.ones(pixels.shape[:2], device=self.device, dtype=torch.long)
             )
             kwargs.setdefault("spatial_shapes", torch.tensor([[height, width]] * len(pixels), device=self.device))
-        return {self.family.argument: pixels, **kwargs}
+        return {self.entry.argument or self.family.argument: pixels, **kwargs}
+
+
+def _length(value: Any) -> int:
+    """How many positions a config's field, or a parameter `[1, n, d]`, stands for; 0 for None and False."""
+    return value.shape[1] if isinstance(value, Tensor) else int(value or 0)

@@ -186,3 +186,44 @@ class Nth:
     def undo(self) -> list[Undo]:
         """Counts from the start of each forward of the base; how to stop."""
         return [self.base.register_forward_pre_hook(self.reset).remove] if self.nth else []
+
+
+def around(module: nn.Module, method: str, before: Callable[[dict[str, Any]], None], after: Callable[[], None]) -> Undo:
+    """Calls `before(keyword arguments)` and `after()` around every call of a method, also when it raises."""
+    if method == "forward":
+        first = module.register_forward_pre_hook(lambda _, __, kwargs: before(kwargs), with_kwargs=True)
+        last = module.register_forward_hook(lambda *_: after(), always_call=True)
+
+        def undo() -> None:
+            first.remove()
+            last.remove()
+
+        return undo
+    wrapped = module.__dict__.setdefault(method, _Around(getattr(module, method)))
+    pair = (before, after)
+    wrapped.pairs.append(pair)
+
+    def undo() -> None:
+        wrapped.pairs.remove(pair)
+        if not wrapped.pairs:
+            module.__dict__.pop(method, None)
+
+    return undo
+
+
+@no_type_check
+class _Around:
+    """A method of one instance, with calls before and after."""
+
+    def __init__(self, native: Callable[..., Any]) -> None:
+        self.native = native
+        self.pairs: list[tuple[Callable[..., None], Callable[[], None]]] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            for before, _ in self.pairs:
+                before(kwargs)
+            return self.native(*args, **kwargs)
+        finally:
+            for _, after in self.pairs:
+                after()

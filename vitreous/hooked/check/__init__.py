@@ -48,7 +48,9 @@ class Report:
     checks: tuple[str, ...]
 
 
-def check_family(native: nn.Module, inputs: Any, kind: str = "vision", atol: float | None = None) -> Report:
+def check_family(
+    native: nn.Module, inputs: Any, kind: str = "vision", atol: float | None = None, family: Any = None
+) -> Report:
     """Holds a native model of a supported class to the four promises: parity, firing, true edits, no traces.
 
     Args:
@@ -56,14 +58,15 @@ def check_family(native: nn.Module, inputs: Any, kind: str = "vision", atol: flo
             one whose weights have a standard deviation of about 0.2 (with the usual 0.02 a wrong mask or norm hardly
             moves the output).
         inputs: pixels, or token ids (a dict with an attention mask, if the model takes one).
-        kind: "vision" or "text": which tower.
+        kind: "vision" or "text": which tower; "vlm" for a vision-language model.
         atol: largest absolute difference from the native fused attention; when None 2e-5 in float32, and 16 epsilons
             of a less precise type, times the largest output.
+        family: a `Family` (or `VLMFamily`) that need not be listed; the listed one of the native class when None.
 
     Raises:
         AssertionError: naming the promise and the hook point that breaks it.
     """
-    case = subject(native, inputs, kind, atol)
+    case = subject(native, inputs, kind, atol, family)
     before = trace.snapshot(native)
     for name, check in CHECKS.items():
         torch.manual_seed(0)

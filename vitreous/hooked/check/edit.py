@@ -41,6 +41,7 @@ def attention_adds_up(case: Subject) -> None:
             continue
         group: Any = case.model.get_submodule(at)
         result = cache[f"{at}.hook_result"]
+        z = cache[case.read_by_heads(at)].reshape(z.shape)
         z = VIEWS[site.view].hide(group.native, z, (len(result), len(v) * v.shape[1] // len(result)))
         close(einsum(z, group.W_O, "b q h e, h e d -> b q h d"), result, f"{at}: z W_O is not result")
         total = result.sum(-2) + (0 if group.b_O is None else group.b_O)
@@ -94,15 +95,19 @@ def sums(case: Subject) -> None:
 def results(case: Subject) -> None:
     """Zeroing the result of a head is zeroing its z, and subtracting its term from the output."""
     for place, at, site in case.attentions():
-        name, z = f"{at}.hook_result", f"{at}.hook_z"
+        name, z = f"{at}.hook_result", case.read_by_heads(at)
         if name not in case.model.hook_dict:
             continue
+        like = case.cache(f"{at}.hook_z")[f"{at}.hook_z"]
 
         def without(t: Tensor) -> Tensor:
             return torch.cat([t[..., :1, :], torch.zeros_like(t[..., 1:2, :]), t[..., 2:, :]], -2)
 
+        def one_less(t: Tensor, like: Tensor = like) -> Tensor:
+            return without(t.reshape(like.shape)).reshape(t.shape)
+
         removed = case.run({name: without})
-        same(removed, case.run({z: without}), f"{name} of one head against its z")
+        same(removed, case.run({z: one_less}), f"{name} of one head against its z")
         if site.norm:
             continue  # the total is normed before it joins the stream: a head has no term of its own there
         term = case.cache(name)[name][..., 1, :]

@@ -70,7 +70,7 @@ def _axes(case: Subject, place: Place, cache: Any) -> None:
     widths = {cache[place.leaves].shape[-1], cache[f"{place.prefix}hook_resid_pre"].shape[-1]}
     down = find(case.model.native, place.native, getattr(place.block.get("mlp.hook_post"), "path", ""))
     d_mlp = getattr(down, "in_features", None)
-    last = {"hook_scale": {1}, "hook_pre": {d_mlp}, "hook_post": {d_mlp}, "hook_pre_linear": {d_mlp}}
+    last = {"hook_scale": {1}} | {f"hook_{n}": {d_mlp} for n in ("pre", "pre_linear", "mid", "post")}
     inside: set[str] = set()
     for _, at, _ in (found for found in case.attentions() if found[0] is place):
         heads, d_head = n_heads(case.model.get_submodule(at).native), cache[f"{at}.hook_z"].shape[-1]
@@ -84,7 +84,8 @@ def _axes(case: Subject, place: Place, cache: Any) -> None:
                 assert end in ("hook_k", "hook_v") or shape[-2] == heads, f"{name} is {shape}"
     for name in (n for n in case.own(place) if n not in inside):
         end, shape = name.rpartition(".")[2], tuple(cache[name].shape)
-        assert shape[-1] in last.get(end, widths), f"{name} is {shape}"
+        usual = {d_mlp} if ".mlp.ln." in name else widths
+        assert shape[-1] in last.get(end, usual), f"{name} is {shape}"
         assert len(shape) == 4 if any(end.endswith(e) for e in BY_HEAD) else len(shape) == 3, f"{name} is {shape}"
 
 

@@ -117,6 +117,11 @@ class Subject:
             return []
         return [place.prefix + k for k, s in place.block.items() if isinstance(s, Norm) and s.path == site.norm]
 
+    def read_by_heads(self, attention: str) -> str:
+        """The point that an attention's output projection reads: z, or the norm behind it."""
+        inner = f"{attention}.ln.hook_normalized"
+        return inner if inner in self.model.hook_dict else f"{attention}.hook_z"
+
     def inert(self, name: str) -> bool:
         """Whether the family declares that the point cannot change the output."""
         return any(fnmatchcase(name, glob) for glob in self.model.inert)
@@ -137,12 +142,14 @@ WRAPPERS: dict[str, Any] = {"vision": HookedViT, "text": HookedTextEncoder, "vlm
 
 
 @no_type_check
-def subject(native: nn.Module, inputs: Any, kind: str, atol: float | None = None) -> Subject:
-    """Wraps a native model for checking; `atol` as in `check_family`."""
-    model = WRAPPERS[kind].from_native(native)
+def subject(native: nn.Module, inputs: Any, kind: str, atol: float | None = None, family: Any = None) -> Subject:
+    """Wraps a native model for checking; `atol` and `family` as in `check_family`."""
+    model = WRAPPERS[kind].from_native(native) if family is None else WRAPPERS[kind](native, family)
     options = {"use_cache": False} if kind == "vlm" else {}
-    with torch.no_grad(), Fused() as counter:
+    with torch.no_grad():
         clean = tensors(model.native_call()(**model._inputs(inputs), **options))
+    with torch.no_grad(), Fused() as counter:  # under a mode `nn.MultiheadAttention` leaves its own fused path
+        model.native_call()(**model._inputs(inputs), **options)
     case = Subject(model, inputs, atol or 0.0, [], counter.n > 0, options)
     case = replace(case, clean=case.seen(clean))
     if atol is not None:

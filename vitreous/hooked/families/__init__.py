@@ -12,10 +12,14 @@ from vitreous.hooked.families.dinov3 import DINOV3
 from vitreous.hooked.families.flava import FLAVA_TEXT, FLAVA_VISION
 from vitreous.hooked.families.hiera import HIERA
 from vitreous.hooked.families.llama import LLAMA
+from vitreous.hooked.families.open_clip import OPEN_CLIP_CUSTOM_TEXT, OPEN_CLIP_TEXT, OPEN_CLIP_VISION
+from vitreous.hooked.families.open_clip_text import OPEN_CLIP_ROBERTA
 from vitreous.hooked.families.sam import SAM
 from vitreous.hooked.families.siglip import SIGLIP_TEXT, SIGLIP_VISION
 from vitreous.hooked.families.siglip2 import SIGLIP2_TEXT, SIGLIP2_VISION
 from vitreous.hooked.families.swin import SWIN, SWINV2
+from vitreous.hooked.families.timm_eva import TIMM_BEIT, TIMM_EVA, TIMM_EVA_AFTER_NORM
+from vitreous.hooked.families.timm_vit import TIMM_DEIT, TIMM_VIT, TIMM_VIT_AFTER_NORM
 from vitreous.hooked.families.video import TIMESFORMER, VIDEOMAE, VIVIT, VJEPA2
 from vitreous.hooked.families.vit import VIT
 from vitreous.hooked.families.vit_kin import IJEPA, MAE, MSN
@@ -61,6 +65,16 @@ FAMILIES: tuple[Family, ...] = (
     SWINV2,
     HIERA,
     SAM,
+    TIMM_VIT,
+    TIMM_DEIT,
+    TIMM_VIT_AFTER_NORM,
+    TIMM_EVA,
+    TIMM_EVA_AFTER_NORM,
+    TIMM_BEIT,
+    OPEN_CLIP_VISION,
+    OPEN_CLIP_TEXT,
+    OPEN_CLIP_CUSTOM_TEXT,
+    OPEN_CLIP_ROBERTA,
 )
 
 __all__ = ["FAMILIES", "VLM_FAMILIES"]

@@ -37,8 +37,7 @@ AIMV2_VISION = Family(
         "pool.attn": Attention("head", qkv=(), route="mode", optional=True),
         "pool.hook_out": Out("head", optional=True),
     },
-    interpolate="always",
-    resizable="is_native",
+    interpolate="if is_native",
     processor="CLIPImageProcessorPil",
     example=("apple/aimv2-large-patch14-224", "apple/aimv2-large-patch14-224-lit"),
 )
