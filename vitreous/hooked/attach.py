@@ -21,8 +21,8 @@ def attach_out(module: nn.Module, points: Points, site: Out, nth: Nth) -> list[U
     """The output of a module, shown as `b pos d`."""
     (point,) = points.values()
 
-    def plain(out: Tensor) -> Tensor:  # a view is copied: an edit in place must not reach what it is a view of
-        out = point(out.clone() if out._is_view() else out)
+    def plain(out: Tensor) -> Tensor:
+        out = exposed(point, out)
         return out.clone() if site.copy else out
 
     if not site.layout:  # what a projection puts out is read after the heads' results, which come before
@@ -42,7 +42,19 @@ def attach_out(module: nn.Module, points: Points, site: Out, nth: Nth) -> list[U
 def attach_in(module: nn.Module, points: Points) -> list[Undo]:
     """The input of a module."""
     (point,) = points.values()
-    return [on_input(module, lambda x: point(x.clone() if x._is_view() else x))]
+    return [on_input(module, partial(exposed, point))]
+
+
+@no_type_check
+def exposed(point: Point, x: Tensor) -> Tensor:
+    """Passes a tensor through a point; of a view a copy, as an edit in place must not reach what it is a view of.
+
+    Unedited, the view itself goes on: a copy has other strides, and in bfloat16 a product of it rounds differently.
+    """
+    if not x._is_view():
+        return point(x)
+    new, edited = through(point, x.clone())
+    return new if edited or new.requires_grad else x
 
 
 @no_type_check
