@@ -1,4 +1,4 @@
-"""What the two CLIP recipes share: a small CLIP, a word-level tokenizer, the loop, its checkpoints and the export.
+"""What the recipes share: a small CLIP, a word-level tokenizer, the loop, its checkpoints and the export.
 
 The result is an ordinary transformers checkpoint: `CLIPModel.from_pretrained(folder)` reads it.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
@@ -164,6 +165,23 @@ def parameter_groups(model: nn.Module, weight_decay: float, pace: Callable[[str]
     ]
 
 
+def rank() -> int:
+    """This process' number under torchrun; 0 without it."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def average_gradients(model: nn.Module) -> None:
+    """The mean of every gradient over the processes of torchrun; nothing without it."""
+    if dist.is_initialized():
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        for g, mean in zip(
+            gradients, (flat / dist.get_world_size()).split([g.numel() for g in gradients]), strict=True
+        ):
+            g.copy_(mean.view_as(g))
+
+
 def clamp_scale(model: CLIPModel) -> None:
     """Keeps CLIP's temperature within its usual bounds."""
     model.logit_scale.clamp_(0.0, math.log(100.0))
@@ -183,9 +201,10 @@ def fit(
     report: Callable[[int], None] = lambda step: None,
     pace: Callable[[str], float] = lambda name: 1.0,
     after: Callable[[Model], None] = lambda model: None,
-    split: Callable[[Any], list[Any]] = lambda batch: [batch],
 ) -> None:
     """AdamW from the last checkpoint in `out` to `steps`; a killed run continues when started again.
+
+    Under torchrun every process sees its own batches; gradients are averaged, and the first process writes.
 
     Args:
         model: trained in place.
@@ -200,7 +219,6 @@ def fit(
         report: called after each checkpoint.
         pace: given a parameter's name, what its learning rate is multiplied by.
         after: called on the model after each step, without gradients.
-        split: cuts a batch into parts of equal weight, which go forward and back one by one (small ones stay in cache).
     """
     groups = parameter_groups(model, weight_decay, pace)
     optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
@@ -210,26 +228,25 @@ def fit(
     for step, batch in zip(range(first, last), batches(first), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = group["pace"] * schedule(step, steps, lr)
-        parts, rows = split(batch), []
-        for part in parts:
-            value, figures = loss(part, step)
-            (value / len(parts)).backward()
-            rows.append({"loss": value.item(), **figures})
+        value, figures = loss(batch, step)
+        value.backward()
+        average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             after(model)
-        if (step + 1) % 20 == 0:
+        if rank() == 0 and (step + 1) % 20 == 0:
             row = {
                 "step": step + 1,
                 "seconds_per_step": (time.time() - began) / (step + 1 - first),
-                **{name: sum(r[name] for r in rows) / len(rows) for name in rows[0]},
+                "loss": value.item(),
+                **figures,
             }
             out.mkdir(parents=True, exist_ok=True)
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
-        if (step + 1) % save_every == 0 or step + 1 == last:
+        if rank() == 0 and ((step + 1) % save_every == 0 or step + 1 == last):
             _save(out, step + 1, model, optimizer)
             report(step + 1)
 

@@ -1,6 +1,6 @@
 """Train `vitreous/scenes-vlm`: a LLaVA that describes procedurally drawn scenes and answers questions about them.
 
-    python recipes/train_scenes_vlm.py --out runs/scenes-vlm            # about an hour on 2 cores
+    torchrun --standalone --nproc-per-node 2 recipes/train_scenes_vlm.py --out runs/scenes-vlm    # an hour on 2 cores
     python recipes/evaluate_scenes_vlm.py vitreous/scenes-vlm --card    # writes the model card
 
 The vision tower is that of `vitreous/scenes-clip` and goes on learning, slower than the rest. A prompt is
@@ -12,13 +12,15 @@ counts its positions on from the picture, so it looks as if it were the only one
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from contrastive import SPECIAL, fit, image_processor, word_tokenizer
+import torch.distributed as dist
+from contrastive import SPECIAL, fit, image_processor, rank, word_tokenizer
 from tokenizers import AddedToken
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
@@ -36,7 +38,7 @@ from vitreous.data.language import QUESTION_KINDS, Question, captions, questions
 from vitreous.data.scenes import Dice, Scene, draw
 
 SEED, HELD_OUT = 20263, 20264
-STEPS, BATCH, CHUNK = 2000, 64, 16
+STEPS, BATCH = 3000, 32
 EMPTY = 0.02
 """Share of scenes without objects."""
 PATCHES, TEXT = 64, 128
@@ -216,15 +218,15 @@ def exact(logits: torch.Tensor, data: dict, where: torch.Tensor) -> dict[str, fl
 
 
 class Batches(IterableDataset):
-    """Batches from `first` on, drawn in a worker process."""
+    """The batches of these numbers, drawn in a worker process."""
 
-    def __init__(self, first: int, steps: int, size: int, packer: Packer, seed: int = SEED):
-        self.first, self.steps, self.size, self.packer, self.seed = first, steps, size, packer, seed
+    def __init__(self, numbers: range, size: int, packer: Packer, seed: int = SEED):
+        self.numbers, self.size, self.packer, self.seed = numbers, size, packer, seed
 
     def __iter__(self) -> Iterator[dict]:
-        for step in range(self.first, self.steps):
-            scenes = [scene(self.seed, step * self.size + i) for i in range(self.size)]
-            dice = Dice(self.seed, step, 29)
+        for number in self.numbers:
+            scenes = [scene(self.seed, number * self.size + i) for i in range(self.size)]
+            dice = Dice(self.seed, number, 29)
             yield self.packer(scenes, [asked(s, dice, TEXT) for s in scenes])
 
 
@@ -251,22 +253,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--stop", type=int, help="end after this many steps, before the learning rate has fallen")
     parser.add_argument("--batch", type=int, default=BATCH)
-    parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument(
-        "--tower", type=float, default=0.3, help="learning rate of the vision tower, as a share of --lr"
-    )
+    parser.add_argument("--lr", type=float, default=1.2e-3)
+    parser.add_argument("--tower", type=float, default=0.3, help="learning rate of the tower, as a share of --lr")
     parser.add_argument("--layer", type=int, default=-1, help="hidden state of the tower that is read")
     parser.add_argument("--layers", type=int, default=4, help="layers of the language model")
     parser.add_argument("--eager", action="store_true", help="no torch.compile (needs no C++ compiler)")
     parser.add_argument("--float32", action="store_true", help="no bfloat16 products (slower on most machines)")
     args = parser.parse_args()
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("gloo")
+    world = dist.get_world_size() if dist.is_initialized() else 1
     torch.manual_seed(SEED)
-    torch.set_num_threads(2)
     tokenizer = vlm_tokenizer()
     model = small_vlm(tokenizer, args.layer, args.layers)
     model.model.vision_tower.requires_grad_(args.tower > 0)
     packer = Packer(tokenizer.get_vocab())
-    unseen = list(Batches(0, 4, 64, packer, HELD_OUT))
+    unseen = list(Batches(range(4), 64, packer, HELD_OUT))
 
     compiled = hidden if args.eager else torch.compile(hidden, dynamic=False)
 
@@ -280,7 +282,8 @@ def main() -> None:
         return F.cross_entropy(logits, data["targets"][where[:, 0], where[:, 1]]), exact(logits, data, where)
 
     def batches(first: int) -> Iterator[dict]:
-        return iter(DataLoader(Batches(first, args.steps, args.batch, packer), batch_size=None, num_workers=1))
+        own = range(first * world + rank(), args.steps * world, world)
+        return iter(DataLoader(Batches(own, args.batch // world, packer), batch_size=None, num_workers=1))
 
     @torch.no_grad()
     def report(step: int) -> None:
@@ -301,11 +304,11 @@ def main() -> None:
         out=args.out,
         lr=args.lr,
         report=report,
-        split=lambda data: [{k: v[i : i + CHUNK] for k, v in data.items()} for i in range(0, args.batch, CHUNK)],
         pace=lambda name: args.tower if "vision_tower" in name else 1.0,
     )
-    export(model.eval(), tokenizer, args.out / "model")
-    print(f"wrote {args.out / 'model'}")
+    if rank() == 0:
+        export(model.eval(), tokenizer, args.out / "model")
+        print(f"wrote {args.out / 'model'}")
 
 
 if __name__ == "__main__":
