@@ -48,7 +48,7 @@ WEIGHTS = {"colour-of": 2, "shape-of": 3, "count": 4, "exists": 4, "where": 3, "
 DESCRIBE = "describe the picture ."
 WORDS = CLIP_WORDS | {"describe", "."}
 CHAT = (
-    "{% for message in messages %}{% if message['role'] == 'user' %}{{ '<start>' }}"
+    "{% for message in messages %}{% if message['role'] == 'user' %}"
     "{% if message['content'] is string %}{{ '<image> ' + message['content'] }}{% else %}"
     "{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<image>' }}{% else %}"
     "{{ ' ' + part['text'] }}{% endif %}{% endfor %}{% endif %}"
