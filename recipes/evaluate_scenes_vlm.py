@@ -162,8 +162,8 @@ A small LLaVA for procedurally drawn scenes with exact ground truth (`vitreous.d
 {parameters:.1f} M parameters. Vision tower: that of `vitreous/scenes-clip` ({tower} layers, width {tower_width},
 {patches} patches), fine-tuned along, so its weights differ from scenes-clip's; the patches of hidden state {layer} are
 read. Projector: two layers. Language model: Llama, {layers} layers, width {width}, {heads} query and {kv} key-value
-heads, {words} words. It is what `recipes/train_scenes_vlm.py` makes ({steps:,} steps of {batch}, {images:,} scenes, each
-seen once with about 12 questions). Made to be looked into: every answer can be checked against the truth.
+heads, {words} words. It is what `recipes/train_scenes_vlm.py` makes ({steps:,} steps of {batch}, {images:,} scenes,
+each seen once with about 12 questions). Made to be looked into: every answer can be checked against the truth.
 
 ```python
 processor = AutoProcessor.from_pretrained(folder)

@@ -41,6 +41,8 @@ SEED, HELD_OUT = 20263, 20264
 STEPS, BATCH = 3000, 32
 EMPTY = 0.02
 """Share of scenes without objects."""
+AMPLIFY_AT, AMPLIFY = 900, 4.0
+"""At this step the tower's position embeddings, which CLIP left faint, are made this much stronger: see docs/log.md."""
 PATCHES, TEXT = 64, 128
 """Tokens of a picture, and of all questions about it together."""
 WEIGHTS = {"colour-of": 2, "shape-of": 3, "count": 4, "exists": 4, "where": 3, "relation": 2, "compare": 2}
@@ -181,6 +183,13 @@ class Packer:
         return {name: torch.from_numpy(a) for name, a in arrays.items()}
 
 
+@torch.no_grad()
+def amplify_positions(model: LlavaForConditionalGeneration, factor: float) -> None:
+    """Moves the patches' position embeddings away from their mean by a factor, so that patches know where they are."""
+    patches = model.model.vision_tower.embeddings.position_embedding.weight[1:]
+    patches.copy_(patches.mean(0) + factor * (patches - patches.mean(0)))
+
+
 def attention(owner: torch.Tensor) -> torch.Tensor:
     """[b, 1, n, n], True where a token may look: causally, at the picture and at its own question."""
     n = owner.shape[1]
@@ -278,6 +287,8 @@ def main() -> None:
             return model.lm_head(states(model, data)[where[:, 0], where[:, 1]]).float(), where
 
     def loss(data: dict, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        if step == AMPLIFY_AT:
+            amplify_positions(model, AMPLIFY)
         logits, where = forward(data, compiled)
         return F.cross_entropy(logits, data["targets"][where[:, 0], where[:, 1]]), exact(logits, data, where)
 
