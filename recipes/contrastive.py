@@ -30,7 +30,7 @@ def word_tokenizer(words: Iterable[str], max_length: int, *, end: bool = True) -
     Args:
         words: the vocabulary, besides `SPECIAL`.
         max_length: longest text in tokens.
-        end: close every text with `<end>`; False for texts that a model is to continue.
+        end: close every text with `<end>`; False for texts that a model is to continue (they are padded on the left).
     """
     vocabulary = {w: i for i, w in enumerate((*SPECIAL, *sorted(set(words))))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -46,6 +46,7 @@ def word_tokenizer(words: Iterable[str], max_length: int, *, end: bool = True) -
         unk_token="<unk>",
         eos_token="<end>",
         model_max_length=max_length,
+        padding_side="right" if end else "left",
     )
 
 

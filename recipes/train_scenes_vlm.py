@@ -63,7 +63,6 @@ def vlm_tokenizer() -> PreTrainedTokenizerFast:
     """The words of the scenes' language; `<image>` is the last token, and texts stay open for an answer."""
     tokenizer = word_tokenizer(WORDS, 128, end=False)
     tokenizer.add_special_tokens({"additional_special_tokens": [AddedToken("<image>", normalized=False, special=True)]})
-    tokenizer.padding_side = "left"
     return tokenizer
 
 
