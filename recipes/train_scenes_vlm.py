@@ -41,8 +41,8 @@ SEED, HELD_OUT = 20263, 20264
 STEPS, BATCH = 3000, 32
 EMPTY = 0.02
 """Share of scenes without objects."""
-AMPLIFY_AT, AMPLIFY = 900, 4.0
-"""At this step the tower's position embeddings, which CLIP left faint, are made this much stronger: see docs/log.md."""
+AMPLIFY = {900: 4.0, 1300: 2.0}
+"""At these steps the tower's position embeddings, which CLIP left faint, are made this much stronger: see docs/log.md."""
 PATCHES, TEXT = 64, 128
 """Tokens of a picture, and of all questions about it together."""
 WEIGHTS = {"colour-of": 2, "shape-of": 3, "count": 4, "exists": 4, "where": 3, "relation": 2, "compare": 2}
@@ -286,8 +286,8 @@ def main() -> None:
             return model.lm_head(states(model, data)[where[:, 0], where[:, 1]]).float(), where
 
     def loss(data: dict, step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        if step == AMPLIFY_AT:
-            amplify_positions(model, AMPLIFY)
+        if step in AMPLIFY:
+            amplify_positions(model, AMPLIFY[step])
         logits, where = forward(data, compiled)
         return F.cross_entropy(logits, data["targets"][where[:, 0], where[:, 1]]), exact(logits, data, where)
 
