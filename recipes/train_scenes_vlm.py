@@ -38,7 +38,7 @@ from vitreous.data.language import QUESTION_KINDS, Question, captions, questions
 from vitreous.data.scenes import Dice, Scene, draw
 
 SEED, HELD_OUT = 20263, 20264
-STEPS, BATCH = 3000, 32
+STEPS, SCHEDULE, BATCH = 2700, 3000, 32  # stopped a little before the learning rate has run out
 EMPTY = 0.02
 """Share of scenes without objects."""
 AMPLIFY = {900: 4.0, 1300: 2.0}
@@ -259,7 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/scenes-vlm"), help="checkpoints, log and the result")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--stop", type=int, help="end after this many steps, before the learning rate has fallen")
+    parser.add_argument("--schedule", type=int, default=SCHEDULE, help="steps until the learning rate has fallen")
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--lr", type=float, default=1.2e-3)
     parser.add_argument("--tower", type=float, default=0.3, help="learning rate of the tower, as a share of --lr")
@@ -309,8 +309,8 @@ def main() -> None:
         model,
         batches,
         loss,
-        steps=args.steps,
-        stop=args.stop,
+        steps=args.schedule,
+        stop=args.steps,
         out=args.out,
         lr=args.lr,
         report=report,
