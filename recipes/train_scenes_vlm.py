@@ -42,7 +42,7 @@ STEPS, SCHEDULE, BATCH = 2700, 3000, 32  # stopped a little before the learning 
 EMPTY = 0.02
 """Share of scenes without objects."""
 AMPLIFY = {900: 4.0, 1300: 2.0}
-"""At these steps the tower's position embeddings, which CLIP left faint, are made this much stronger: see docs/log.md."""
+"""At these steps the tower's position embeddings, which CLIP left faint, are multiplied by this: see docs/log.md."""
 PATCHES, TEXT = 64, 128
 """Tokens of a picture, and of all questions about it together."""
 WEIGHTS = {"colour-of": 2, "shape-of": 3, "count": 4, "exists": 4, "where": 3, "relation": 2, "compare": 2}

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 from vitreous.data.language import NUMBERS, captions, questions
-from vitreous.data.scenes import ATTRIBUTES, Scenes
+from vitreous.data.scenes import ATTRIBUTES, Dice, Scenes
 
 FOLDER = Path(str(files("vitreous"))) / "pretrained" / "assets" / "scenes-vlm"
 KINDS = ("colour-of", "shape-of", "exists", "where", "count")
@@ -82,6 +82,22 @@ def test_every_word_is_known(processor):
     ids = processor.tokenizer(" ".join(sorted(words)), add_special_tokens=False).input_ids
     assert processor.tokenizer.unk_token_id not in ids
     assert len(ids) == len(words)
+
+
+def test_packed_questions_are_blind_to_each_other(model, processor, monkeypatch):
+    """What the recipe trains on equals one prompt per question."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "recipes"))
+    recipe = pytest.importorskip("train_scenes_vlm")
+    scene = Scenes(1, seed=990_020)[0]
+    asked = recipe.asked(scene, Dice(4), recipe.TEXT)
+    data = recipe.Packer(processor.tokenizer.get_vocab())([scene], [asked])
+    with torch.no_grad():
+        packed = recipe.hidden(model, data)[0]
+        for number, q in enumerate(asked, 1):
+            prompt = processor(images=scene.image, text=f"<image> {q.text} {q.answer}", return_tensors="pt")
+            alone = model.model(**prompt).last_hidden_state[0, 1 + recipe.PATCHES :]
+            assert (packed[data["owner"][0] == number] - alone).abs().max() < 1e-4
+    assert len(asked) > 5
 
 
 def test_it_is_small_and_reads_patches(model):
