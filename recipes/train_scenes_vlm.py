@@ -242,6 +242,7 @@ def export(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerF
     """Write the checkpoint in float16 with its processor: `AutoProcessor.from_pretrained(folder)` reads it."""
     half = LlavaForConditionalGeneration(model.config).half()
     half.load_state_dict(model.state_dict())
+    half.config.vision_config.dtype = torch.float16
     half.generation_config.update(max_new_tokens=40, do_sample=False, pad_token_id=0, bos_token_id=1, eos_token_id=3)
     half.save_pretrained(folder)
     vision = model.config.vision_config
