@@ -38,7 +38,7 @@ from vitreous.data.language import QUESTION_KINDS, Question, captions, questions
 from vitreous.data.scenes import Dice, Scene, draw
 
 SEED, HELD_OUT = 20263, 20264
-STEPS, SCHEDULE, BATCH = 2500, 3000, 32  # stopped a little before the learning rate has run out
+STEPS, SCHEDULE, BATCH = 2400, 3000, 32  # stopped a little before the learning rate has run out
 EMPTY = 0.02
 """Share of scenes without objects."""
 AMPLIFY = {900: 4.0, 1300: 2.0}
