@@ -74,7 +74,7 @@ def test_the_chat_template_makes_the_plain_prompt(processor):
 
 def test_every_word_is_known(processor):
     words = {w for values in ATTRIBUTES.values() for w in values} | {*NUMBERS, "describe", "picture", "."}
-    for scene in Scenes(400, seed=5):
+    for scene in Scenes(200, seed=5):
         for text in (*captions(scene), *(f"{q.text} {q.answer}" for q in questions(scene))):
             words |= set(text.split())
     for text in captions(Scenes(1)[0].remove(0)):
