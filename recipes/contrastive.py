@@ -1,4 +1,4 @@
-"""What the two CLIP recipes share: a small CLIP, a word-level tokenizer, the loop, its checkpoints and the export.
+"""What the recipes share: a small CLIP, a word-level tokenizer, the loop, its checkpoints and the export.
 
 The result is an ordinary transformers checkpoint: `CLIPModel.from_pretrained(folder)` reads it.
 """
@@ -9,9 +9,10 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
@@ -19,17 +20,24 @@ from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerFast
 
 SPECIAL = ("<pad>", "<start>", "<unk>", "<end>")
+Model = TypeVar("Model", bound=nn.Module)
 MEAN_STD = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
 
 
-def word_tokenizer(words: Iterable[str], max_length: int) -> PreTrainedTokenizerFast:
-    """One token per lower-case word or punctuation mark; unknown words become `<unk>`."""
+def word_tokenizer(words: Iterable[str], max_length: int, *, end: bool = True) -> PreTrainedTokenizerFast:
+    """One token per lower-case word or punctuation mark; unknown words become `<unk>`.
+
+    Args:
+        words: the vocabulary, besides `SPECIAL`.
+        max_length: longest text in tokens.
+        end: close every text with `<end>`; False for texts that a model is to continue (they are padded on the left).
+    """
     vocabulary = {w: i for i, w in enumerate((*SPECIAL, *sorted(set(words))))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<start> $A <end>", special_tokens=[("<start>", 1), ("<end>", 3)]
+        single="<start> $A <end>" if end else "<start> $A", special_tokens=[("<start>", 1), ("<end>", 3)]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -38,6 +46,7 @@ def word_tokenizer(words: Iterable[str], max_length: int) -> PreTrainedTokenizer
         unk_token="<unk>",
         eos_token="<end>",
         model_max_length=max_length,
+        padding_side="right" if end else "left",
     )
 
 
@@ -145,8 +154,42 @@ def _load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> i
     return json.loads((folder / "step.json").read_text())["step"]
 
 
+def parameter_groups(model: nn.Module, weight_decay: float, pace: Callable[[str], float]) -> list[dict[str, Any]]:
+    """Parameters that share a pace and a weight decay (matrices decay, vectors do not); frozen ones are left out."""
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            groups.setdefault((pace(name), p.ndim < 2), []).append(p)
+    return [
+        {"params": groups[key], "weight_decay": 0.0 if key[1] else weight_decay, "pace": key[0]}
+        for key in sorted(groups)
+    ]
+
+
+def rank() -> int:
+    """This process' number under torchrun; 0 without it."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def average_gradients(model: nn.Module) -> None:
+    """The mean of every gradient over the processes of torchrun; nothing without it."""
+    if dist.is_initialized():
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        for g, mean in zip(
+            gradients, (flat / dist.get_world_size()).split([g.numel() for g in gradients]), strict=True
+        ):
+            g.copy_(mean.view_as(g))
+
+
+def clamp_scale(model: CLIPModel) -> None:
+    """Keeps CLIP's temperature within its usual bounds."""
+    model.logit_scale.clamp_(0.0, math.log(100.0))
+
+
 def fit(
-    model: CLIPModel,
+    model: Model,
     batches: Callable[[int], Iterable[Any]],
     loss: Callable[[Any, int], tuple[Tensor, dict[str, float]]],
     *,
@@ -157,8 +200,12 @@ def fit(
     save_every: int = 100,
     stop: int | None = None,
     report: Callable[[int], None] = lambda step: None,
+    pace: Callable[[str], float] = lambda name: 1.0,
+    after: Callable[[Model], None] = lambda model: None,
 ) -> None:
     """AdamW from the last checkpoint in `out` to `steps`; a killed run continues when started again.
+
+    Under torchrun every process sees its own batches; gradients are averaged, and the first process writes.
 
     Args:
         model: trained in place.
@@ -171,25 +218,26 @@ def fit(
         save_every: steps between checkpoints (and reports).
         stop: end after this many steps, before the schedule of the learning rate has run out.
         report: called after each checkpoint.
+        pace: given a parameter's name, what its learning rate is multiplied by.
+        after: called on the model after each step, without gradients.
     """
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = parameter_groups(model, weight_decay, pace)
     optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
     first = _load(out, model, optimizer)
     began = time.time()
     last = min(steps, stop or steps)
     for step, batch in zip(range(first, last), batches(first), strict=False):
         for group in optimizer.param_groups:
-            group["lr"] = schedule(step, steps, lr)
+            group["lr"] = group["pace"] * schedule(step, steps, lr)
         value, figures = loss(batch, step)
         value.backward()
+        average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
-            model.logit_scale.clamp_(0.0, math.log(100.0))
-        if (step + 1) % 20 == 0:
+            after(model)
+        if rank() == 0 and (step + 1) % 20 == 0:
             row = {
                 "step": step + 1,
                 "seconds_per_step": (time.time() - began) / (step + 1 - first),
@@ -199,18 +247,22 @@ def fit(
             out.mkdir(parents=True, exist_ok=True)
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
-        if (step + 1) % save_every == 0 or step + 1 == last:
+        if rank() == 0 and ((step + 1) % save_every == 0 or step + 1 == last):
             _save(out, step + 1, model, optimizer)
             report(step + 1)
 
 
-def export(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write the checkpoint in float16, with the tokenizer and the image processor beside it."""
-    size = model.config.vision_config.image_size
+def image_processor(size: int) -> CLIPImageProcessorPil:
+    """Shortest side to `size`, centre crop, pixels to [-1, 1]."""
     mean, std = MEAN_STD
-    processor = CLIPImageProcessorPil(
+    return CLIPImageProcessorPil(
         size={"shortest_edge": size}, crop_size={"height": size, "width": size}, image_mean=mean, image_std=std
     )
+
+
+def export(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write the checkpoint in float16, with the tokenizer and the image processor beside it."""
+    processor = image_processor(model.config.vision_config.image_size)
     half = CLIPModel(model.config).half()
     half.load_state_dict(model.state_dict())
     half.save_pretrained(folder)

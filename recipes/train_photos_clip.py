@@ -25,7 +25,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from contrastive import contrastive_loss, embed_images, embed_texts, export, fit, small_clip, word_tokenizer
+from contrastive import (
+    clamp_scale,
+    contrastive_loss,
+    embed_images,
+    embed_texts,
+    export,
+    fit,
+    small_clip,
+    word_tokenizer,
+)
 from PIL import Image, ImageEnhance
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
@@ -196,6 +205,7 @@ def main() -> None:
         weight_decay=0.2,
         save_every=150,
         report=report,
+        after=clamp_scale,
     )
     export(model.eval(), tokenizer, args.out / "model")
     vocabulary_file = {"template": TEMPLATES[0], "classes": classes}

@@ -17,7 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from contrastive import contrastive_loss, embed_images, embed_texts, export, fit, small_clip, word_tokenizer
+from contrastive import (
+    clamp_scale,
+    contrastive_loss,
+    embed_images,
+    embed_texts,
+    export,
+    fit,
+    small_clip,
+    word_tokenizer,
+)
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -126,7 +135,7 @@ def main() -> None:
     def batches(first: int) -> Iterator[dict]:
         return iter(DataLoader(Batches(first, args.steps, args.batch), batch_size=None, num_workers=1))
 
-    fit(model, batches, loss, steps=args.steps, out=args.out, lr=args.lr)
+    fit(model, batches, loss, steps=args.steps, out=args.out, lr=args.lr, after=clamp_scale)
     export(model.eval(), tokenizer, args.out / "model")
     print(f"wrote {args.out / 'model'}")
 
