@@ -250,7 +250,7 @@ class ActivationCache(LensCache):
         if len(self.model.cfg.stages) > 1:
             raise UnsupportedError(
                 f"{self.model.name} has stages of {self.model.cfg.stages} blocks: between them the stream is pooled "
-                "and projected, so it is not the sum of what earlier layers added; the contributions of a layer are there"
+                "and projected, so it is not the sum of what earlier layers added; a layer's contributions are there"
             )
 
     def _layer(self, layer: int | None) -> int:
