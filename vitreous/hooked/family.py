@@ -81,8 +81,8 @@ class Family:
 
     Attributes:
         name: short name, as shown by `vitreous models`.
-        kind: what goes in, and out: `text` encodes, `language` predicts the next token, `connector` takes what a
-            vision tower gives to a language model.
+        kind: what goes in, and out: `text` encodes, `fusion` reads image and text in one sequence, `language` predicts
+            the next token, `connector` takes what a vision tower gives to a language model.
         classes: native class name -> how it uses the tower.
         embed: rows before the first block, relative to the tower, in execution order.
         layers: path of the list of layers, relative to the tower; a star stands for every stage: `stages.*.layers`.
@@ -113,7 +113,7 @@ class Family:
     """
 
     name: str
-    kind: Literal["vision", "text", "connector", "language"]
+    kind: Literal["vision", "text", "fusion", "connector", "language"]
     classes: Mapping[str, Entry]
     layers: str
     block: Table
