@@ -77,8 +77,6 @@ class HookedTower(HookedModel):
         entry: how the native class uses the tower; the family's row for the class when None.
     """
 
-    root: nn.Module
-
     def __init__(
         self,
         native: nn.Module,
