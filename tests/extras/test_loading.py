@@ -179,3 +179,15 @@ def test_quickgelu_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     model = HookedCLIP.from_pretrained("open_clip:Tiny/quick")
     assert isinstance(model.vision.layers[0].mlp.gelu, QuickGELU)
     assert isinstance(model.text.layers[0].mlp.gelu, QuickGELU)
+
+
+def test_the_commands_take_them_too(vit_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    from vitreous.commands.load import hooked
+
+    assert isinstance(hooked(str(vit_folder)), HookedViT)
+    with pytest.raises(UnsupportedError, match="no text tower"):
+        hooked(str(vit_folder), kinds=("text",))
+    folder = tmp_path_factory.mktemp("clip")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}}))
+    save_file(open_clip.model.CLIP(**CONFIG).state_dict(), folder / "open_clip_model.safetensors")
+    assert isinstance(hooked(str(folder)), HookedCLIP)

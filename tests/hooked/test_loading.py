@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from transformers import CLIPImageProcessorPil, PreTrainedTokenizerFast
 
 from tests.hooked.test_model import tiny
 from tests.tiny import pixels
-from vitreous.errors import BadInputError, FormatError, NetworkError, UnknownNameError, UnsupportedError
+from vitreous.errors import (
+    BadInputError,
+    FormatError,
+    MissingDependencyError,
+    NetworkError,
+    UnknownNameError,
+    UnsupportedError,
+)
 from vitreous.hooked import HookedCLIP, HookedTextEncoder, HookedViT, loading
 
 WORDS = ("<pad>", "<s>", "</s>", "<unk>", "a", "red", "blue", "ring", "on", "navy")
@@ -204,6 +212,59 @@ def test_sharded_bf16_weights_load(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.safetensors"))) > 2
     model = HookedViT.from_pretrained(str(tmp_path), dtype=torch.bfloat16)
     assert torch.equal(model(pixels()).last_hidden_state, native(pixels().bfloat16()).last_hidden_state)
+
+
+def test_sharded_files_are_checked_like_single_ones(tmp_path: Path) -> None:
+    """bf16 shards as float32; a key that only the index has, a shard that is gone, a pickle among the shards."""
+    native = tiny("ViTModel").native().bfloat16()
+    native.save_pretrained(tmp_path, max_shard_size="20KB")
+    model = HookedViT.from_pretrained(str(tmp_path))
+    assert model.dtype == torch.float32
+    assert torch.equal(model(pixels()).last_hidden_state, native.float()(pixels()).last_hidden_state)
+    shard = sorted(tmp_path.glob("*.safetensors"))[0]
+    weights = load_file(shard)
+    name = sorted(weights)[0]
+    save_file({k: v for k, v in weights.items() if k != name}, shard, metadata={"format": "pt"})
+    with pytest.raises(FormatError, match="missing: "):
+        HookedViT.from_pretrained(str(tmp_path))
+    shard.unlink()
+    with pytest.raises(FormatError, match=tmp_path.name):
+        HookedViT.from_pretrained(str(tmp_path))
+
+
+def test_sharded_pickles_are_weights_or_refused(tmp_path: Path) -> None:
+    native = tiny("ViTModel").native()
+    native.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+    shards = {name: f"pytorch_model-0000{i % 2 + 1}-of-00002.bin" for i, name in enumerate(weights)}
+    for file in set(shards.values()):
+        torch.save({name: weights[name] for name in weights if shards[name] == file}, tmp_path / file)
+    index = {"metadata": {}, "weight_map": shards}
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    model = HookedViT.from_pretrained(str(tmp_path))
+    assert torch.equal(model(pixels()).last_hidden_state, native(pixels()).last_hidden_state)
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (Path(tmp_path / "executed").touch, ())
+
+    torch.save({"x": Evil()}, tmp_path / "pytorch_model-00002-of-00002.bin", pickle_module=pickle)
+    with pytest.raises(FormatError):
+        HookedViT.from_pretrained(str(tmp_path))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_timm_and_open_clip_are_asked_for_when_they_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install vitreous\[timm\]"):
+        HookedViT.from_pretrained("timm/vit_base_patch16_224.augreg_in21k_ft_in1k")
+    with pytest.raises(MissingDependencyError, match=r"pip install vitreous\[open-clip\]"):
+        HookedCLIP.from_pretrained("open_clip:ViT-B-32/laion2b_s34b_b79k")
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit_tiny_patch16_224"}))
+    with pytest.raises(MissingDependencyError, match="timm"):
+        HookedViT.from_pretrained(str(tmp_path))
 
 
 def test_a_truncated_file_is_named(vit_folder: Path) -> None:

@@ -11,7 +11,7 @@ def hooked(name: str, kinds: tuple[str, ...] = (), revision: str | None = None) 
     """The widest wrapper that fits a model: both towers of a dual encoder, else its vision, else its text tower.
 
     Args:
-        name: embedded name, local folder or hub id.
+        name: embedded name, local folder, hub id or architecture of timm or open_clip.
         kinds: demand these towers, e.g. ("vision",).
         revision: branch, tag or commit on the hub.
 
@@ -23,6 +23,11 @@ def hooked(name: str, kinds: tuple[str, ...] = (), revision: str | None = None) 
     from vitreous.hooked.loading import class_name, family_of, locate, read_config, supported
 
     source = locate(name, revision)
+    if source.library != "transformers":
+        both = source.library == "open_clip"
+        if "text" in kinds and not both:
+            raise UnsupportedError(f"{name} is a model of timm, which has no text tower")
+        return (HookedCLIP if both else HookedViT).from_pretrained(name, revision=revision)
     native = class_name(read_config(source), source)
     towers = {kind for kind in ("vision", "text") if family_of(native, kind)}
     if not towers or not towers.issuperset(kinds):

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     columns = ["name", "class", "image", "patch", "layers", "width"]
     table("Embedded models", columns, [[row[c] for c in columns] for row in rows])
     table(
-        "Architectures (any checkpoint of these classes: local folder or hub id)",
+        "Architectures (any checkpoint of these classes: local folder, hub id, or LIBRARY:ARCHITECTURE)",
         ["family", "kind", "native classes", "for example"],
         [[f["family"], f["kind"], "\n".join(f["native classes"]), "\n".join(f["example"])] for f in families],
     )

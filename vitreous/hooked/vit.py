@@ -101,7 +101,7 @@ class HookedViT(HookedTower):
     def _processor(self) -> Any:
         if self.processor is None:
             size = two(self.cfg.image_size)
-            self.processor = own_transform(self.root, size) or preprocess.fallback(self.family, size)
+            self.processor = own_transform(self.native, size) or preprocess.fallback(self.family, size)
         return self.processor
 
     # --- positions -----------------------------------------------------------------------------------------------
