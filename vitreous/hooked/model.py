@@ -16,6 +16,7 @@ from vitreous.errors import BadInputError, HookNotFiredError, unknown
 from vitreous.hooked.cache import ActivationCache
 from vitreous.hooked.family import second_name
 from vitreous.hooked.point import Point
+from vitreous.hooked.weight import device_of
 from vitreous.hooked.wiring import together
 
 NamesFilter = str | Sequence[str] | Callable[[str], bool] | None
@@ -264,8 +265,8 @@ class HookedModel(HookedRootModule):
 
     @property
     def device(self) -> torch.device:
-        """Where the (first of the) native weights are."""
-        return next(self.native.parameters()).device
+        """Where the native model computes: of several devices, the one of the first module."""
+        return device_of(self.native)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -268,10 +268,11 @@ class HookedTower(HookedModel):
         found = [find(self.root, layer, path) for path in site.qkv]
         attn = find(self.root, layer, site.qkv[0].rpartition(".")[0])
         projections = [p for p in found if isinstance(p, nn.Linear)]
-        if norm is None or attn is None or len({id(p) for p in projections}) != len(found):
+        whole = all(p.weight.is_floating_point() for p in projections)
+        if norm is None or attn is None or len({id(p) for p in projections}) != len(found) or not whole:
             return  # fused, quantised or replaced projections: these opt-in points do not exist
-        d_head = projections[0].weight.shape[0] // attach.n_heads(attn)
-        heads = {p.weight.shape[0] // d_head for p in projections}
+        d_head = projections[0].out_features // attach.n_heads(attn)
+        heads = {p.out_features // d_head for p in projections}
         names = sites.names(key, site)[len(heads) > 1 :]  # with grouped queries no one copy per head serves q, k and v
         points = {n: self._point(prefix + n, site, norm, layer) for n in names}
         self.wires.append(Wire(points, partial(attach.attach_split, norm, projections, d_head, points)))
