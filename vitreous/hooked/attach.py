@@ -142,7 +142,9 @@ def _fused(module: nn.Module) -> Undo:
 def _results(out: nn.Linear, heads: int, point: Point, z: Tensor, native: Tensor) -> Tensor:
     weight, bias = weights(out, "weight", "bias")
     if not weight.is_floating_point():
-        raise UnsupportedError(f"hook_result reads the weight of a {type(out).__name__}, which is stored as {weight.dtype}")
+        raise UnsupportedError(
+            f"hook_result reads the weight of a {type(out).__name__}, which is stored as {weight.dtype}"
+        )
     return per_head(point, z, native, weight, bias, heads)
 
 

@@ -179,4 +179,3 @@ def _demand_effect(model: Any, fwd_hooks: Sequence[tuple[Any, Any]], steps: Step
         points = model.select(name)
         if not any(point.startswith("language.") for point in points):
             raise BadInputError(f"{points[0]} fires while the prompt is read, at step 0; steps={steps} leave it out")
-

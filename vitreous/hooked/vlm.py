@@ -75,6 +75,12 @@ class HookedVLM(HookedTowers):
         unread = tuple(f"vision.blocks.{i}.*" for i in range(last, n))
         return (*self.family.inert, *unread, "vision.ln_final.*", "vision.hook_ln_final", "vision.pool.*")
 
+    @property
+    def decoding(self) -> list[str]:
+        """Points that fire at every step of a generation: those of the language model, but not of an encoder in it."""
+        once = tuple(f"language.{stack.prefix}" for stack in self.language._stacks)
+        return [n for n in self.points("language.*") if not n.startswith(once)]
+
     # --- running -------------------------------------------------------------------------------------------------
 
     def native_call(self) -> nn.Module:
