@@ -87,7 +87,9 @@ def test_image_points_are_in_the_first_step_only(model: HookedVLM) -> None:
     assert all(key.startswith("language.") for step in steps[1:] for key in step.cache_dict)
     with pytest.raises(BadInputError, match=r"connector\.hook_out did not fire at step 1"):
         steps.stack("connector.hook_out")
-    assert not any(key.startswith("vision.") for key in model.generate_with_cache(text_only(), **GREEDY)[1][0].keys())
+    assert not any(
+        key.startswith("vision.") for key in model.generate_with_cache(text_only(), **GREEDY)[1][0].cache_dict
+    )
     assert torch.equal(steps.tower("language").stack(("resid_post", 0)), steps.stack(RESID))
     assert len(steps[1:]) == N - 1
 
@@ -112,7 +114,7 @@ def test_hooks_that_look_leave_the_tokens(model: HookedVLM, inputs: Inputs, opti
 @pytest.mark.parametrize("at", [0, 2])
 @pytest.mark.parametrize("end", ["hook_resid_pre", "hook_resid_mid", "attn.hook_z", "attn.hook_pattern", "attn.hook_v"])
 def test_an_edit_at_a_step_is_the_edit_at_that_position(model: HookedVLM, at: int, end: str) -> None:
-    """The logits of step t, after an edit at step t alone, are those of a teacher-forced forward with the edit there."""
+    """The logits of step t, after an edit at step t alone, are those of a forward without a cache and the edit there."""
     inputs, name = VLM_TINY[0].inputs(), f"language.blocks.1.{end}"
     options = {**GREEDY, "return_dict_in_generate": True, "output_logits": True}
     move, axis = disturb(name), 2 if end.endswith("pattern") else 1

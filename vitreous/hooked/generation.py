@@ -47,8 +47,8 @@ class StepCaches(Sequence[ActivationCache]):
             name: as an `ActivationCache` takes it.
 
         Returns:
-            `[b, steps, ...]`: the position axis is replaced by steps and comes right after the batch. Scores and patterns are
-            `[b, steps, heads, k]`; keys that did not exist yet have a pattern of 0 and the lowest score.
+            `[b, steps, ...]`: instead of the position axis there is one of steps, right after the batch. Scores and
+            patterns are `[b, steps, heads, k]`; keys that did not exist yet have a pattern of 0 and the lowest score.
 
         Raises:
             BadInputError: for a point that does not fire at every step, such as those of the vision tower.

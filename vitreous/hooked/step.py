@@ -19,9 +19,9 @@ class Clock:
     """Counts the steps of a generation while anything in the model is hooked; takes the place of a wire in each tower.
 
     A forward without a past reads a prompt: step 0. Later ones are told apart by the length of the past, which is the
-    same wherever in one forward it is looked at: the whole model's forward (embeddings are read there), and the language
-    model's (some models generate without the whole model's forward). What else runs, a vision tower or a connector, runs
-    for a prompt.
+    same wherever in one forward it is looked at: at the start of the whole model's forward (where tokens are embedded),
+    and of the language model's (some models generate without the whole model's forward). What else runs, a vision tower
+    or a connector, runs for a prompt.
 
     Args:
         root: the native model.

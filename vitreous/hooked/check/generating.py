@@ -13,7 +13,7 @@ N_STEPS = 3
 
 @no_type_check
 def with_a_kv_cache(case: Subject) -> None:
-    """The native tokens with everything hooked; one firing per point and step, and outside of the decoder one in all."""
+    """The native tokens with everything hooked; one firing per point and step, elsewhere one in all."""
     model = case.model
     if not isinstance(model, HookedVLM):
         return
