@@ -273,6 +273,11 @@ class HookedModel(HookedRootModule):
         """Floating-point type of the native weights."""
         return next(p.dtype for p in self.native.parameters() if p.is_floating_point())
 
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Moves the native model, or refuses to as the native model does (dispatched or quantised ones); returns self."""
+        self.native.to(*args, **kwargs)
+        return self
+
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The native model's state dict, key for key."""
         return self.native.state_dict(*args, **kwargs)
