@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from vitreous.errors import BadInputError
+from vitreous.hooked.checkpoint import load_native
 from vitreous.hooked.compound import HookedTowers
-from vitreous.hooked.loading import family_for, load_native, locate
+from vitreous.hooked.loading import family_for, locate
 from vitreous.hooked.text import HookedTextEncoder, load_tokenizer
 from vitreous.hooked.token_map import TokenMap
 from vitreous.hooked.vit import HookedViT
@@ -106,7 +107,7 @@ class HookedCLIP(HookedTowers):
     def logit_scale(self) -> Float[Tensor, ""]:
         """What cosine similarities are multiplied by (already exponentiated)."""
         native: Any = self.native
-        scale = weights(native, "logit_scale")[0].reshape(())  # type: ignore[union-attr]
+        scale = weights(native, "logit_scale")[0].reshape(())
         highest = getattr(native, "max_log_logit_scale", None)  # AIMv2 clamps
         return (scale if highest is None else scale.clamp(0.0, highest)).exp()
 

@@ -57,7 +57,7 @@ class HookedLanguageModel(HookedTextEncoder):
     @property
     def W_U(self) -> Float[Tensor, "d d_vocab"]:
         """The unembedding matrix; a view (a copy where weights are offloaded)."""
-        return weights(self.unembedding, "weight")[0].T  # type: ignore[union-attr]
+        return weights(self.unembedding, "weight")[0].T
 
     def to_logits(self, resid: Float[Tensor, "*axes d"], norm: bool = True) -> Float[Tensor, "*axes d_vocab"]:
         """Logits of a residual stream: final norm, unembedding, scale and soft-cap, as the native model does it.

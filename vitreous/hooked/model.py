@@ -274,7 +274,7 @@ class HookedModel(HookedRootModule):
         return next(p.dtype for p in self.native.parameters() if p.is_floating_point())
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
-        """Moves the native model, or refuses to as the native model does (dispatched or quantised ones); returns self."""
+        """Moves the native model, or refuses to as the native model does (dispatched, quantised)."""
         self.native.to(*args, **kwargs)
         return self
 

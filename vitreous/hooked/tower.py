@@ -19,6 +19,7 @@ from vitreous.hooked.place import Place, Stage, further_stages, main_stages
 from vitreous.hooked.point import Point
 from vitreous.hooked.stream import Contribution, Stop, Stream, scaled, stop_at
 from vitreous.hooked.view import VIEWS, View
+from vitreous.hooked.weight import weights
 from vitreous.hooked.wiring import Nth, Wire, find
 
 STREAM = sites.ResidPre | sites.ResidMid | sites.MlpIn | sites.ResidPost | sites.Scaled | sites.Viewed
@@ -303,14 +304,14 @@ class HookedTower(HookedModel):
         layer, site = place.native, place.block.get(attn.removeprefix(place.prefix))
         match place.block.get(getattr(site, "total", "")):
             case sites.Scaled(scale=name):
-                scale = getattr(layer, name)
+                (scale,) = weights(layer, name)
                 return scale if isinstance(scale, Tensor) else None  # BEiT without LayerScale keeps a plain 1.0
             case sites.Out(scale=path) if path:
                 return attribute(self.root, layer, path)
             case sites.Out(path=path):
                 module = find(self.root, layer, path)
-                names = ("lambda1", "gamma")
-                return next((p for n in names if isinstance(p := getattr(module, n, None), nn.Parameter)), None)
+                found = () if module is None else weights(module, "lambda1", "gamma")
+                return next((p for p in found if isinstance(p, nn.Parameter)), None)
         return None
 
     def _config(self) -> Config:

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import BadInputError
+from vitreous.hooked.checkpoint import load_native, load_processor
 from vitreous.hooked.compound import HookedTowers
 from vitreous.hooked.connector import HookedConnector
 from vitreous.hooked.family import VLMFamily
 from vitreous.hooked.generation import StepCaches, generate, generate_with_cache
 from vitreous.hooked.language import HookedLanguageModel
-from vitreous.hooked.loading import demand_vlm
+from vitreous.hooked.loading import demand_vlm, locate
 from vitreous.hooked.model import NamesFilter
 from vitreous.hooked.step import Clock, Steps
 from vitreous.hooked.stream import Stop, stop_at
@@ -43,8 +44,50 @@ class HookedVLM(HookedTowers):
         super().__init__(native, towers, name)
         self.family = family
         self.processor = processor
+        self.missing = ""  # why there is no processor
         self.cfg = self.language.cfg
         self.clock = Clock(native, list(self.towers().values()), self.language)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        device_map: Any = None,
+        quantization_config: Any = None,
+        attn_implementation: str | None = None,
+        revision: str | None = None,
+        **options: Any,
+    ) -> "HookedVLM":
+        """Loads a vision-language model, in evaluation mode, with its processor if that can be loaded.
+
+        Without one (see `missing`) everything works but what starts from images and strings.
+
+        Args:
+            name_or_path: an embedded model (`vitreous/...`), a folder in the transformers format, or a hub id.
+            dtype: type of the weights.
+            device: where to put them.
+            device_map: instead of `device`: which part goes where, for models larger than one device (`"auto"`, or a
+                dict of module names; `"cpu"` and `"disk"` keep weights away until they are needed).
+            quantization_config: how to quantise the weights; passed to the native loader.
+            attn_implementation: `"sdpa"`, `"eager"`, ...; what is hooked computes in the open all the same.
+            revision: branch, tag or commit on the hub.
+            **options: passed to the native loader (max_memory, offload_folder, ...).
+
+        Raises:
+            UnsupportedError: for an architecture that no family knows.
+            FormatError: if the checkpoint's keys do not fit.
+            NetworkError: if something must be downloaded and cannot be.
+        """
+        source = locate(name_or_path, revision)
+        chosen = {"quantization_config": quantization_config, "attn_implementation": attn_implementation}
+        native = load_native(source, ("vlm",), dtype, device, device_map=device_map, **chosen, **options)
+        processor, missing = load_processor(source)
+        model = cls.from_native(native, processor, source.name)
+        model.missing = missing
+        return model
 
     @classmethod
     def from_native(cls, module: nn.Module, processor: Any = None, name: str = "") -> "HookedVLM":

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 @no_type_check
-def weights(module: nn.Module, *names: str) -> tuple[Tensor | None, ...]:
+def weights(module: nn.Module, *names: str) -> tuple[Any, ...]:
     """Parameters of a module, by name; None for those that it does not have.
 
     A hook on a module runs outside of its forward, where an offloaded weight is on the meta device; this loads it from
