@@ -76,7 +76,8 @@ def test_an_offloaded_model_shows_and_takes_what_the_whole_one_does(cls: str, wa
             pair = [m.run_with_hooks(inputs, fwd_hooks=[(name, lambda t, hook, e=edit: e(t))]) for m in (away, whole)]
             assert torch.equal(*map(logits, pair)), name
     assert all(p.is_meta for p in away.native.parameters()) == (way != "dispatched")
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in away.native.modules())
+    left = [[(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in x.native.modules()] for x in (away, whole)]
+    assert left[0] == left[1]  # transformers' own, that collect hidden states
 
 
 @pytest.mark.parametrize("cls, way", CASES)
@@ -132,7 +133,7 @@ def test_hooks_act_on_the_device_of_their_layer() -> None:
     second = model.layers[1]
     for module in (second, model.native.layernorm, model.native.pooler):
         add_hook_to_module(module.to("meta"), AlignDevicesHook(execution_device="meta"))
-    assert model.device == torch.device("cpu") or not model.native.embeddings.cls_token.is_meta
+    assert model.device == torch.device("cpu")
     x, names = pixels(), ["blocks.1.attn.hook_z", "blocks.1.hook_resid_mid", "blocks.1.hook_mlp_out"]
     edits = [(name, lambda t, hook: t + torch.ones_like(t)) for name in names]
     with torch.no_grad(), model.hooks(edits):
@@ -182,6 +183,7 @@ def test_an_activation_that_is_moved_is_moved_once() -> None:
             one, other = (cache[name] for name in names)
             assert one.data_ptr() == other.data_ptr()
             assert device != "meta" or one is other
-        with model.hooks([(names[0], lambda t, hook: t.mul_(2))]):  # copies are made: an edit might come between
+        edits = [(names[0], lambda t, hook: t.mul_(2)), (names[1], lambda t, hook: t.mul_(2))]
+        with model.hooks(edits):  # each copy is of what was there
             cache = model.run_with_cache(pixels(), names_filter=names)[1]
-        assert torch.equal(cache[names[0]], cache[names[1]])
+        assert torch.equal(cache[names[0]] * 2, cache[names[1]])

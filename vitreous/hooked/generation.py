@@ -8,7 +8,8 @@ from torch import Tensor
 
 from vitreous.errors import BadInputError, UnsupportedError
 from vitreous.hooked.cache import ActivationCache
-from vitreous.hooked.model import BY_HEAD, NamesFilter
+from vitreous.hooked.keeper import BY_HEAD
+from vitreous.hooked.model import NamesFilter
 from vitreous.hooked.step import Steps, any_before, at_steps
 
 SQUARE = ("hook_attn_scores", "hook_pattern")

@@ -14,7 +14,8 @@ from vitreous.hooked import site as sites
 from vitreous.hooked.attention import Switch
 from vitreous.hooked.block import AttentionGroup, Group, NormView
 from vitreous.hooked.family import Entry, Family, Table, class_of
-from vitreous.hooked.model import BY_HEAD, HookedModel
+from vitreous.hooked.keeper import BY_HEAD
+from vitreous.hooked.model import HookedModel
 from vitreous.hooked.place import Place, Stage, further_stages, main_stages
 from vitreous.hooked.point import Point
 from vitreous.hooked.stream import Contribution, Stop, Stream, scaled, stop_at

@@ -32,4 +32,7 @@ def device_of(native: nn.Module) -> torch.device:
             device = getattr(each, "execution_device", None)
             if device is not None:
                 return torch.device(device)
+        own = next(module.parameters(recurse=False), None)
+        if own is not None and not own.is_meta:
+            return own.device
     return next(native.parameters()).device
