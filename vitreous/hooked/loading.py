@@ -168,7 +168,9 @@ def family_for(native: nn.Module, kind: str) -> Family:
 
 
 def supported(kind: str) -> list[str]:
-    """Native classes with a tower of a kind."""
+    """Native classes with a tower of a kind, or those of vision-language models."""
+    if kind == "vlm":
+        return sorted({name for family in VLM_FAMILIES for name in family.classes})
     return sorted({name for family in FAMILIES if family.kind == kind for name in family.classes})
 
 
@@ -198,8 +200,9 @@ def demand_vlm(class_name: str) -> VLMFamily:
     found = vlm_of(class_name)
     if found is not None:
         return found
-    known = sorted(name for family in VLM_FAMILIES for name in family.classes)
-    raise UnsupportedError(f"{class_name} is no vision-language model that vitreous knows; supported: {known}")
+    raise UnsupportedError(
+        f"{class_name} is no vision-language model that vitreous knows; supported: {supported('vlm')}"
+    )
 
 
 def class_name(config: Mapping[str, Any], source: Source) -> str:

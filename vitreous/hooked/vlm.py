@@ -120,9 +120,10 @@ class HookedVLM(HookedTowers):
 
     @property
     def decoding(self) -> list[str]:
-        """Points that fire at every step of a generation: those of the language model, but not of an encoder in it."""
+        """Points that fire at every step of a generation: those of the language model, but not of an encoder in it, and
+        not those where image features are added to its stream."""
         once = tuple(f"language.{stack.prefix}" for stack in self.language._stacks)
-        return [n for n in self.points("language.*") if not n.startswith(once)]
+        return [n for n in self.points("language.*") if not n.startswith(once) and not n.endswith("hook_deepstack")]
 
     # --- running -------------------------------------------------------------------------------------------------
 

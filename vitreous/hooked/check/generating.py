@@ -18,7 +18,7 @@ def with_a_kv_cache(case: Subject) -> None:
     if not isinstance(model, HookedVLM):
         return
     inputs = model._inputs(case.inputs)
-    options: dict[str, Any] = {"max_new_tokens": N_STEPS, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    options: dict[str, Any] = {"max_new_tokens": N_STEPS, "min_new_tokens": N_STEPS, "do_sample": False}
     with torch.no_grad():
         native = model.native.generate(**inputs, **options)
     fired: Counter[tuple[str, int]] = Counter()
