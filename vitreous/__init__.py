@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from vitreous.hooked import HookedCLIP, HookedTextEncoder, HookedViT
+    from vitreous.hooked import HookedCLIP, HookedTextEncoder, HookedViT, HookedVLM
     from vitreous.sae import SparseCoder
 
 _WHERE = {
     "HookedViT": "vitreous.hooked",
     "HookedTextEncoder": "vitreous.hooked",
     "HookedCLIP": "vitreous.hooked",
+    "HookedVLM": "vitreous.hooked",
     "SparseCoder": "vitreous.sae",
 }
 
-__all__ = ["HookedCLIP", "HookedTextEncoder", "HookedViT", "SparseCoder", "__version__"]
+__all__ = ["HookedCLIP", "HookedTextEncoder", "HookedVLM", "HookedViT", "SparseCoder", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ Hugging Face id.
 
 import argparse
 import json
+from typing import Any
 
 from vitreous.commands.screen import quiet, say, table
 
@@ -15,10 +16,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
+def towers(family: Any) -> list[str]:
+    """What a vision-language family exposes, as the names of its points begin."""
+    parts = {"vision": family.vision, "connector": family.connector, "language": family.language}
+    return [f"{name}." for name, path in parts.items() if path]
+
+
 def run(args: argparse.Namespace) -> None:
-    """Print both tables."""
+    """Print the tables."""
     quiet()
-    from vitreous.hooked import FAMILIES
+    from vitreous.hooked import FAMILIES, VLM_FAMILIES
+    from vitreous.hooked.family import beyond
     from vitreous.hooked.loading import embedded, locate, read_config
 
     rows = []
@@ -36,17 +44,31 @@ def run(args: argparse.Namespace) -> None:
             }
         )
     families = [
-        {"family": f.name, "kind": f.kind, "native classes": list(f.classes), "example": list(f.example)}
+        {"family": f.name, "kind": f.kind, "native classes": list(f.classes), "more points": beyond(f)}
+        | {"example": list(f.example)}
         for f in FAMILIES
     ]
+    vlms = [
+        {"family": f.name, "native classes": list(f.classes), "towers": towers(f), "example": list(f.example)}
+        for f in VLM_FAMILIES
+    ]
     if args.json:
-        print(json.dumps({"embedded": rows, "families": families}, indent=1))
+        print(json.dumps({"embedded": rows, "vision-language": vlms, "families": families}, indent=1))
         return
     columns = ["name", "class", "image", "patch", "layers", "width"]
     table("Embedded models", columns, [[row[c] for c in columns] for row in rows])
+    lines = "\n".join
     table(
-        "Architectures (any checkpoint of these classes: local folder, hub id, or LIBRARY:ARCHITECTURE)",
-        ["family", "kind", "native classes", "for example"],
-        [[f["family"], f["kind"], "\n".join(f["native classes"]), "\n".join(f["example"])] for f in families],
+        "Vision-language models (any checkpoint of these classes: local folder or hub id)",
+        ["family", "native classes", "towers", "for example"],
+        [[f["family"], lines(f["native classes"]), lines(f["towers"]), lines(f["example"])] for f in vlms],
+    )
+    table(
+        "Towers: encoders by themselves (also LIBRARY:ARCHITECTURE), and the parts of vision-language models",
+        ["family", "kind", "native classes", "points beyond the usual", "for example"],
+        [
+            [f["family"], f["kind"], lines(f["native classes"]), lines(f["more points"]), lines(f["example"])]
+            for f in families
+        ],
     )
     say("vitreous inspect MODEL shows the hook points of one.")

@@ -13,6 +13,7 @@ from vitreous.hooked.fallback import AttentionMode, per_head
 from vitreous.hooked.point import Point, exact, through
 from vitreous.hooked.site import SPLIT_POINTS, Out
 from vitreous.hooked.view import VIEWS, View
+from vitreous.hooked.weight import weights
 from vitreous.hooked.wiring import Nth, Points, Undo, around, on_both, on_input, on_output
 
 
@@ -77,7 +78,7 @@ def attach_norm(module: nn.Module, points: Points, nth: Nth) -> list[Undo]:
 
     def edit(x: Tensor, out: Tensor) -> Tensor:
         if scale_point.active:
-            bias = getattr(module, "bias", None)
+            (bias,) = weights(module, "bias")
             bias = torch.zeros_like(out[..., :1]) if bias is None else bias
             scale, edited = through(scale_point, norm_scale(module, x))
             out = exact(out, (out - bias) * (norm_scale(module, x) / scale) + bias, edited)
@@ -151,7 +152,12 @@ def _fused(module: nn.Module) -> Undo:
 
 @no_type_check
 def _results(out: nn.Linear, heads: int, point: Point, z: Tensor, native: Tensor) -> Tensor:
-    return per_head(point, z, native, out.weight, out.bias, heads)
+    weight, bias = weights(out, "weight", "bias")
+    if not weight.is_floating_point():
+        raise UnsupportedError(
+            f"hook_result reads the weight of a {type(out).__name__}, which is stored as {weight.dtype}"
+        )
+    return per_head(point, z, native, weight, bias, heads)
 
 
 @no_type_check
@@ -246,7 +252,7 @@ def attach_parameter(
             resize = getattr(module, method)
             hidden[method] = lambda *a, **k: point(resize(*a, **k).clone())
         elif not isinstance(held, nn.Module):
-            value = getattr(module, name).clone()
+            value = weights(module, name)[0].clone()
             fixed = torch.is_grad_enabled() and not value.requires_grad
             hidden[name] = point(value.requires_grad_() if fixed else value)
 
@@ -296,7 +302,7 @@ def attach_product(module: nn.Module, points: Points, name: str, within: str) ->
 def attach_split(norm: nn.Module, projections: list[nn.Linear], d_head: int, points: Points) -> list[Undo]:
     """Each head's own input to q, k and v, before the norm: `q_h = W_Q^h norm(x_h) + b_Q^h`."""
     attn_in, *inputs = (points.get(name) for name in SPLIT_POINTS)
-    heads = [linear.weight.shape[0] // d_head for linear in projections]
+    heads = [linear.out_features // d_head for linear in projections]
     seen: dict[int, tuple[Tensor, Tensor, bool]] = {}
 
     def before(x: Tensor) -> Tensor:
@@ -332,6 +338,7 @@ def _per_head(x: Tensor, heads: int) -> Tensor:
 @no_type_check
 def _project(linear: nn.Linear, x: Tensor, d_head: int) -> Tensor:
     """`x` is `[..., heads, d]`: every head projects its own input; returns `[..., heads * d_head]`."""
-    weight = rearrange(linear.weight, "(h e) d -> h e d", e=d_head)
+    weight, bias = weights(linear, "weight", "bias")
+    weight = rearrange(weight, "(h e) d -> h e d", e=d_head)
     y = rearrange(einsum(x, weight, "... h d, h e d -> ... h e"), "... h e -> ... (h e)")
-    return y if linear.bias is None else y + linear.bias
+    return y if bias is None else y + bias

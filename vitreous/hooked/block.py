@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from vitreous.errors import UnsupportedError
 from vitreous.hooked.attach import n_heads, norm_kind
 from vitreous.hooked.site import Attention
+from vitreous.hooked.weight import weights
 from vitreous.hooked.wiring import find
 
 
@@ -17,7 +18,7 @@ class Group(nn.Module):
 
 
 class AttentionGroup(Group):
-    """Hook points and weights of one attention layer; the weights are views, not copies."""
+    """Hook points and weights of one attention layer; views, not copies, unless the weights are offloaded."""
 
     def __init__(
         self, native: nn.Module, layer: nn.Module, site: Attention, scale: Callable[[], Tensor | None]
@@ -40,7 +41,8 @@ class AttentionGroup(Group):
     def b_O(self) -> Tensor | None:
         """`[d]`, or None."""
         native, layer, site, _ = self.__dict__["_native"]
-        return getattr(find(layer, native, site.out), "bias", None)
+        out = find(layer, native, site.out)
+        return None if out is None else weights(out, "bias")[0]
 
     @property
     def W_Q(self) -> Tensor:
@@ -66,8 +68,8 @@ class AttentionGroup(Group):
         native, layer, site, _ = self.__dict__["_native"]
         d_head = self.W_O.shape[1]
         if isinstance(native, nn.MultiheadAttention):
-            separate = getattr(native, f"{'qkv'[which]}_proj_weight")
-            weight = native.in_proj_weight if separate is None else separate
+            together, separate = weights(native, "in_proj_weight", f"{'qkv'[which]}_proj_weight")
+            weight = together if separate is None else separate
         elif len(site.qkv) in (1, 3):
             weight = _weight(layer, native, site.qkv[which % len(site.qkv)])
         else:
@@ -78,9 +80,12 @@ class AttentionGroup(Group):
 
 def _weight(layer: nn.Module, native: nn.Module, path: str) -> Tensor:
     module = find(layer, native, path)
-    if module is None or not isinstance(getattr(module, "weight", None), Tensor):
+    (weight,) = (None,) if module is None else weights(module, "weight")
+    if weight is None:
         raise UnsupportedError(f"{type(native).__name__} has no weight at {path!r}")
-    return module.weight  # type: ignore[return-value]
+    if not weight.is_floating_point():
+        raise UnsupportedError(f"the weight at {path!r} of {type(native).__name__} is quantised ({weight.dtype})")
+    return weight
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class NormView:
     @property
     def gain(self) -> Tensor | float:
         """The elementwise gain; Gemma's norms store it minus one."""
-        weight = getattr(self.module, "weight", None)
+        (weight,) = weights(self.module, "weight")
         if weight is None:
             return 1.0
         return 1.0 + weight if type(self.module).__name__.startswith("Gemma") else weight

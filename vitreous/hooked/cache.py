@@ -29,6 +29,14 @@ class ActivationCache(LensCache):
         Raises:
             UnknownNameError: if it was not cached, with what was.
         """
+        return self.cache_dict[self.name_of(key)]
+
+    def name_of(self, key: Any) -> str:
+        """The full name of a cached activation, from its name or shorthand.
+
+        Raises:
+            UnknownNameError: if it was not cached, with what was.
+        """
         if isinstance(key, str):
             options = [key, second_name(key), get_act_name(key)]
         else:
@@ -38,7 +46,7 @@ class ActivationCache(LensCache):
             options = [get_act_name(name, layer, *[r for r in rest if r is not None])]
         for option in options:
             if option in self.cache_dict:
-                return self.cache_dict[option]
+                return option
         raise unknown("cached activation", options[-1], self.cache_dict, hint="Was it in names_filter?")
 
     def tower(self, prefix: str) -> "ActivationCache":

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from vitreous.errors import BadInputError
+from vitreous.hooked.checkpoint import load_native
 from vitreous.hooked.compound import HookedTowers
-from vitreous.hooked.loading import family_for, load_native, locate
+from vitreous.hooked.loading import family_for, locate
 from vitreous.hooked.text import HookedTextEncoder, load_tokenizer
 from vitreous.hooked.token_map import TokenMap
 from vitreous.hooked.vit import HookedViT
+from vitreous.hooked.weight import weights
 
 
 class HookedCLIP(HookedTowers):
@@ -105,14 +107,14 @@ class HookedCLIP(HookedTowers):
     def logit_scale(self) -> Float[Tensor, ""]:
         """What cosine similarities are multiplied by (already exponentiated)."""
         native: Any = self.native
-        scale = native.logit_scale.reshape(())
+        scale = weights(native, "logit_scale")[0].reshape(())
         highest = getattr(native, "max_log_logit_scale", None)  # AIMv2 clamps
         return (scale if highest is None else scale.clamp(0.0, highest)).exp()
 
     @property
     def logit_bias(self) -> Float[Tensor, ""] | None:
         """What is added after scaling (SigLIP); None for CLIP."""
-        bias = getattr(self.native, "logit_bias", None)
+        (bias,) = weights(self.native, "logit_bias")
         return None if bias is None else bias.reshape(())
 
     def embed_image(self, pixels: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:

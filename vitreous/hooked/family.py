@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from torch import nn
@@ -230,6 +231,39 @@ class VLMFamily:
     feature_layer: str = ""
     inert: tuple[str, ...] = ()
     example: tuple[str, ...] = ()
+
+
+USUAL = ("hook_resid_*", "hook_attn_out", "hook_mlp_*", "ln?", "ln_*", "attn", "mlp.*", "hook_*embed", "head.*")
+"""Rows that most towers have; `beyond` leaves them out."""
+
+
+def beyond(family: Family) -> list[str]:
+    """What a family has beyond the usual points, as globs of their names: cross-attention, poolers, decoders.
+
+    Args:
+        family: any tower.
+
+    Returns:
+        e.g. `["blocks.*.hook_cross_attn_out", "blocks.*.cross_attn.*", "decoder.blocks.*"]`, in execution order.
+    """
+    found: dict[str, None] = {}
+
+    def collect(table: Table, prefix: str = "") -> None:
+        for key, site in table.items():
+            if not isinstance(site, Split) and not any(fnmatchcase(key, glob) for glob in USUAL):
+                group, dot, _ = key.partition(".")
+                several = (dot and group != "attn") or isinstance(site, Attention | Norm)
+                found[f"{prefix}{group}.*" if several else prefix + key] = None
+
+    collect(family.embed)
+    collect(family.block, "blocks.*.")
+    collect(family.stage, "stages.*.")
+    collect(family.head)
+    for entry in family.classes.values():
+        for stack in entry.stacks:
+            found[f"{stack.name}.*"] = None
+        collect(entry.head)
+    return list(found)
 
 
 def pre_ln(

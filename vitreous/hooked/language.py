@@ -13,6 +13,7 @@ from vitreous.hooked.family import VLMFamily
 from vitreous.hooked.loading import demand_family
 from vitreous.hooked.site import In, Out
 from vitreous.hooked.text import HookedTextEncoder
+from vitreous.hooked.weight import weights
 from vitreous.hooked.wiring import find
 
 
@@ -55,8 +56,8 @@ class HookedLanguageModel(HookedTextEncoder):
 
     @property
     def W_U(self) -> Float[Tensor, "d d_vocab"]:
-        """The unembedding matrix; a view."""
-        return self.unembedding.weight.T  # type: ignore[union-attr, operator, return-value]
+        """The unembedding matrix; a view (a copy where weights are offloaded)."""
+        return weights(self.unembedding, "weight")[0].T
 
     def to_logits(self, resid: Float[Tensor, "*axes d"], norm: bool = True) -> Float[Tensor, "*axes d_vocab"]:
         """Logits of a residual stream: final norm, unembedding, scale and soft-cap, as the native model does it.
@@ -98,6 +99,6 @@ class HookedLanguageModel(HookedTextEncoder):
     def _more_sizes(self, config: Any) -> dict[str, Any]:
         return {
             "n_key_value_heads": getattr(config, "num_key_value_heads", None),
-            "d_vocab": self.W_U.shape[1],
+            "d_vocab": self.unembedding.weight.shape[0],  # type: ignore[union-attr, index]
             "logit_softcap": getattr(config, "final_logit_softcapping", None),
         }

@@ -1,4 +1,4 @@
-"""From a name to a native model: embedded models, local folders and hub ids, with every key accounted for."""
+"""From a name to where a model is and what it is: embedded models, local folders and hub ids."""
 
 import json
 from collections.abc import Mapping
@@ -6,10 +6,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-import torch
-import transformers
-from torch import nn
 
 from vitreous.errors import (
     BadInputError,
@@ -20,15 +16,12 @@ from vitreous.errors import (
     VitreousError,
     unknown,
 )
-from vitreous.hooked import thirdparty
 from vitreous.hooked.families import FAMILIES, VLM_FAMILIES
 from vitreous.hooked.family import Entry, Family, VLMFamily, class_of
 from vitreous.hooked.name import resolve
 from vitreous.hooked.wiring import find, find_layers
 
 EMBEDDED = "vitreous/"
-QUIET_BYTES = 200_000_000
-"""Folders smaller than this load without a progress bar."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +95,16 @@ def read_config(source: Source) -> dict[str, Any]:
         UnknownNameError: if the hub has no such model.
         FormatError: if it is not JSON.
     """
-    file = Path(source.path) / "config.json" if source.local else _download(source, "config.json")
+    file = Path(source.path) / "config.json" if source.local else download(source, "config.json")
     try:
         return json.loads(file.read_text())
     except ValueError as error:
         raise FormatError(f"{file} is not JSON: {error}") from error
 
 
-def _download(source: Source, file: str) -> Path:
+def download(source: Source, file: str) -> Path:
     """A file of a hub model, from the cache or the hub, which is asked once before the download, to fail at once."""
-    from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import HfApi, constants, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     try:
@@ -121,7 +114,7 @@ def _download(source: Source, file: str) -> Path:
         if constants.HF_HUB_OFFLINE:
             raise offline(source)
         HfApi().model_info(source.path, revision=source.revision, timeout=10)
-        return Path(hf_hub_download(source.path, file, revision=source.revision))
+        return Path(hf_hubdownload(source.path, file, revision=source.revision))
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise UnknownNameError(
             f"the Hugging Face hub has no model {source.name!r} that you can read; embedded models: {embedded()}"
@@ -175,7 +168,9 @@ def family_for(native: nn.Module, kind: str) -> Family:
 
 
 def supported(kind: str) -> list[str]:
-    """Native classes with a tower of a kind."""
+    """Native classes with a tower of a kind, or those of vision-language models."""
+    if kind == "vlm":
+        return sorted({name for family in VLM_FAMILIES for name in family.classes})
     return sorted({name for family in FAMILIES if family.kind == kind for name in family.classes})
 
 
@@ -191,17 +186,23 @@ def demand_family(class_name: str, kind: str) -> tuple[Family, Entry]:
     return found
 
 
+def vlm_of(class_name: str) -> VLMFamily | None:
+    """The vision-language family that knows a native class."""
+    return next((family for family in VLM_FAMILIES if class_name in family.classes), None)
+
+
 def demand_vlm(class_name: str) -> VLMFamily:
     """The vision-language family that knows a native class.
 
     Raises:
         UnsupportedError: naming the class that was found and those that are supported.
     """
-    for family in VLM_FAMILIES:
-        if class_name in family.classes:
-            return family
-    known = sorted(name for family in VLM_FAMILIES for name in family.classes)
-    raise UnsupportedError(f"{class_name} is no vision-language model that vitreous knows; supported: {known}")
+    found = vlm_of(class_name)
+    if found is not None:
+        return found
+    raise UnsupportedError(
+        f"{class_name} is no vision-language model that vitreous knows; supported: {supported('vlm')}"
+    )
 
 
 def class_name(config: Mapping[str, Any], source: Source) -> str:
@@ -219,106 +220,3 @@ def class_name(config: Mapping[str, Any], source: Source) -> str:
     if not isinstance(name, str):
         raise UnsupportedError(f"the config of {source.name} names no architecture, and its model_type is unknown")
     return name
-
-
-def load_native(
-    source: Source, kinds: tuple[str, ...], dtype: torch.dtype, device: str | torch.device, **options: Any
-) -> nn.Module:
-    """Loads the class that the checkpoint names, in evaluation mode.
-
-    Args:
-        source: where from.
-        kinds: kinds of tower that the class must have.
-        dtype: type of the weights.
-        device: where to put them; ignored when `device_map` is among the options.
-        **options: passed to the native `from_pretrained` (device_map, quantization_config, attn_implementation, ...).
-
-    Raises:
-        UnsupportedError: for a class that no family knows.
-        FormatError: listing the missing, unexpected and mismatched keys of the checkpoint.
-        NetworkError: if weights must be downloaded and cannot be.
-    """
-    if source.library != "transformers":
-        native = _load_thirdparty(source, **options)
-        for kind in kinds:
-            family_for(native, kind)
-        return native.to(device=device, dtype=dtype)
-    name = class_name(read_config(source), source)
-    entries = [demand_family(name, kind)[1] for kind in kinds]
-    cls = getattr(transformers, name)
-    native, problems = _load(cls, source, dtype, **options)
-    for prefix, build in entries[0].drop.items():
-        if problems["missing"] and all(key.startswith(prefix) for key in problems["missing"]):
-            native, problems = _load(cls, source, dtype, **options, **build)
-            problems["unexpected"] = [k for k in problems["unexpected"] if not k.startswith(prefix)]
-    if any(problems.values()):
-        listed = "; ".join(f"{what}: {_short(keys)}" for what, keys in problems.items() if keys)
-        raise FormatError(f"the weights of {source.name} do not fit {name}. {listed}")
-    native.eval()
-    return native if "device_map" in options else native.to(device)
-
-
-def _load_thirdparty(source: Source, **options: Any) -> nn.Module:
-    load = thirdparty.load_timm if source.library == "timm" else thirdparty.load_open_clip
-    thirdparty.library(source.library)
-    if source.hub:
-        _download(source, "config.json" if source.library == "timm" else "open_clip_config.json")
-    where = {"local": source.local, "hub": source.hub, "revision": source.revision}
-    try:
-        return load(source.path, source.tag, **where, **options)
-    except VitreousError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) or "download" in str(error):
-            raise offline(source) from error
-        raise
-
-
-def _load(cls: Any, source: Source, dtype: torch.dtype, **options: Any) -> tuple[Any, dict[str, list[str]]]:
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    if source.local and sum(f.stat().st_size for f in Path(source.path).iterdir()) < QUIET_BYTES:
-        logging.disable_progress_bar()
-    try:
-        native, info = cls.from_pretrained(
-            source.path,
-            dtype=dtype,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **source.options,
-            **options,
-        )
-    except Exception as error:
-        raise _explain(error, source) from error
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
-    mismatched = [f"{key} is {tuple(a)}, should be {tuple(b)}" for key, a, b in info["mismatched_keys"]]
-    return native, {
-        "missing": sorted(info["missing_keys"]),
-        "unexpected": sorted(info["unexpected_keys"]),
-        "mismatched": sorted(mismatched),
-    }
-
-
-def _explain(error: Exception, source: Source) -> Exception:
-    """A native loading error in our words, where we know better ones."""
-    from pickle import UnpicklingError
-
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if isinstance(error, UnpicklingError) or "weights_only" in str(error).lower():
-        return FormatError(f"{source.name} holds a pickle that is not plain weights; it was not opened: {text[:200]}")
-    if "safetensor" in type(error).__name__.lower() or "header" in text.lower():
-        return FormatError(f"a weights file of {source.name} is damaged: {text[:200]}")
-    if not source.local and isinstance(error, OSError):
-        return offline(source)
-    if isinstance(error, OSError):
-        return FormatError(f"{source.name}: {text[:300]}")
-    return error
-
-
-def _short(keys: list[str], most: int = 20) -> str:
-    return ", ".join(keys[:most]) + (f", ... ({len(keys)} in all)" if len(keys) > most else "")

@@ -15,14 +15,15 @@ from transformer_lens.utilities import Slice
 from vitreous.errors import BadInputError, HookNotFiredError, unknown
 from vitreous.hooked.cache import ActivationCache
 from vitreous.hooked.family import second_name
+from vitreous.hooked.keeper import Keeper
 from vitreous.hooked.point import Point
+from vitreous.hooked.weight import device_of
 from vitreous.hooked.wiring import together
 
 NamesFilter = str | Sequence[str] | Callable[[str], bool] | None
 OPT_IN = ("*.hook_result", "*.hook_attn_in", "*.hook_?_input", "*.hook_mlp_in")
 """Points that `names_filter=None` leaves out, as TransformerLens does: most are `n_heads` copies of the stream. Ask for
 them by name, or for everything with `"*"`."""
-BY_HEAD = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result", "_input", "hook_attn_in")
 
 
 class HookedModel(HookedRootModule):
@@ -214,7 +215,7 @@ class HookedModel(HookedRootModule):
 
         Returns:
             the native output (or the stream where it stopped), and the cache in execution order. Entries are detached
-            and never change under later edits; without other hooks they may share memory with one another.
+            and never change under later edits; they may share memory with one another.
         """
         cache, fwd, bwd = self.get_caching_hooks(
             names_filter, incl_bwd, device, remove_batch_dim=remove_batch_dim, pos_slice=pos_slice
@@ -241,9 +242,7 @@ class HookedModel(HookedRootModule):
         """The cache to be filled and the hooks that fill it (see TransformerLens)."""
         cache = {} if cache is None else cache
         copy = any(point.active for point in self.hook_dict.values())  # another hook might edit in place
-        keep = partial(
-            _keep, cache=cache, device=device, copy=copy, drop_batch=remove_batch_dim, positions=Slice.unwrap(pos_slice)
-        )
+        keep = Keeper(cache, device, copy, remove_batch_dim, Slice.unwrap(pos_slice))
         chosen = self.select(names_filter)
         if not chosen:
             raise BadInputError("names_filter matches no hook point; `model.points()` lists them")
@@ -264,13 +263,18 @@ class HookedModel(HookedRootModule):
 
     @property
     def device(self) -> torch.device:
-        """Where the (first of the) native weights are."""
-        return next(self.native.parameters()).device
+        """Where the native model computes: of several devices, the one of the first module."""
+        return device_of(self.native)
 
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the native weights."""
         return next(p.dtype for p in self.native.parameters() if p.is_floating_point())
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Moves the native model, or refuses to as the native model does (dispatched, quantised)."""
+        self.native.to(*args, **kwargs)
+        return self
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The native model's state dict, key for key."""
@@ -279,30 +283,3 @@ class HookedModel(HookedRootModule):
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Loads into the native model."""
         return self.native.load_state_dict(*args, **kwargs)
-
-
-@no_type_check
-def _keep(
-    tensor: Tensor,
-    hook: Any,
-    *,
-    name: str,
-    cache: dict[str, Tensor],
-    device: Any,
-    copy: bool,
-    drop_batch: bool,
-    positions: Any,
-) -> None:
-    """Stores one activation. A view of something larger is copied, so that a cache holds what was asked for."""
-    kept = tensor.detach().to(device) if device is not None else tensor.detach()
-    if drop_batch:
-        if kept.shape[0] != 1:
-            raise BadInputError(f"remove_batch_dim needs a batch of one, got {kept.shape[0]} at {name}")
-        kept = kept[0]
-    by_head = any(name.removesuffix("_grad").endswith(end) for end in BY_HEAD)
-    axis = -3 if by_head else -2
-    if positions.mode != "identity" and kept.dim() >= -axis:
-        kept = positions.apply(kept, dim=axis)
-    larger = kept.untyped_storage().nbytes() > kept.nbytes
-    shared = kept.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
-    cache[name] = kept.clone() if larger or (copy and shared) else kept

@@ -5,6 +5,7 @@ shapes, and the checks that tests switch on at run time would cost more than the
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, no_type_check
 
 import torch
@@ -24,6 +25,7 @@ class Point(HookPoint):
         axes: number of axes that hooks see, where the native stream is a grid: `[b, rows, columns, ...]` is shown as
             `[b, pos, ...]`. 0 for whatever there is.
         on_change: called without arguments after hooks were added or removed.
+        clock: of a model that generates; None for others.
     """
 
     def __init__(self) -> None:
@@ -31,15 +33,23 @@ class Point(HookPoint):
         self.n_fired = 0
         self.axes = 0
         self.on_change: Callable[[], None] = lambda: None
+        self.clock: Any = None
+
+    @property
+    def step(self) -> int:
+        """Which step of a generation is running: 0 reads the prompt, t reads the t-th token that was generated."""
+        return 0 if self.clock is None else self.clock.step
 
     @property
     def active(self) -> bool:
         """Whether any hook, forward or backward, sits on the point."""
         return bool(self.fwd_hooks or self.bwd_hooks)
 
-    def add_hook(self, *args: Any, **kwargs: Any) -> LensHandle:
+    def add_hook(self, hook: Any, *args: Any, alias_names: list[str] | None = None, **kwargs: Any) -> LensHandle:
         """As in TransformerLens: `fn(tensor, hook=point)`, return None to leave the activation as it is."""
-        handle = super().add_hook(*args, **kwargs)
+        for name in alias_names or ():
+            hook = partial(_renamed, hook, name)
+        handle = super().add_hook(hook, *args, **kwargs)
         self.on_change()
         return handle
 
@@ -73,6 +83,21 @@ class Point(HookPoint):
     def forward(self, x: Tensor) -> Tensor:
         self.n_fired += 1
         return x
+
+
+class Renamed:
+    """A point under the name that it has in a model of several towers; everything else is the point's own."""
+
+    def __init__(self, point: Point, name: str) -> None:
+        self.point, self.name = point, name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self.point, attribute)
+
+
+@no_type_check
+def _renamed(function: Callable[..., Any], name: str, tensor: Tensor, hook: Point) -> Any:
+    return function(tensor, hook=Renamed(hook, name))
 
 
 @no_type_check

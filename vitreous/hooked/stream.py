@@ -111,7 +111,7 @@ class Stream:
 
     def _moved(self, x: Tensor) -> Tensor:
         for delta in self.deltas:
-            x = x + delta
+            x = x + delta.to(x.device)  # a layer may be spread over devices
         return x
 
     def _forget(self, *_: Any) -> None:

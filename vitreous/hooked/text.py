@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import BadInputError
-from vitreous.hooked.loading import Source, family_for, load_native, locate
+from vitreous.hooked.checkpoint import load_native
+from vitreous.hooked.loading import Source, family_for, locate
 from vitreous.hooked.thirdparty import adapt_tokenizer, open_clip_tokenizer
 from vitreous.hooked.token_map import TokenMap, text_tokens
 from vitreous.hooked.tower import HookedTower

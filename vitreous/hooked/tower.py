@@ -14,11 +14,13 @@ from vitreous.hooked import site as sites
 from vitreous.hooked.attention import Switch
 from vitreous.hooked.block import AttentionGroup, Group, NormView
 from vitreous.hooked.family import Entry, Family, Table, class_of
-from vitreous.hooked.model import BY_HEAD, HookedModel
+from vitreous.hooked.keeper import BY_HEAD
+from vitreous.hooked.model import HookedModel
 from vitreous.hooked.place import Place, Stage, further_stages, main_stages
 from vitreous.hooked.point import Point
 from vitreous.hooked.stream import Contribution, Stop, Stream, scaled, stop_at
 from vitreous.hooked.view import VIEWS, View
+from vitreous.hooked.weight import weights
 from vitreous.hooked.wiring import Nth, Wire, find
 
 STREAM = sites.ResidPre | sites.ResidMid | sites.MlpIn | sites.ResidPost | sites.Scaled | sites.Viewed
@@ -268,10 +270,11 @@ class HookedTower(HookedModel):
         found = [find(self.root, layer, path) for path in site.qkv]
         attn = find(self.root, layer, site.qkv[0].rpartition(".")[0])
         projections = [p for p in found if isinstance(p, nn.Linear)]
-        if norm is None or attn is None or len({id(p) for p in projections}) != len(found):
+        whole = all(p.weight.is_floating_point() for p in projections)
+        if norm is None or attn is None or len({id(p) for p in projections}) != len(found) or not whole:
             return  # fused, quantised or replaced projections: these opt-in points do not exist
-        d_head = projections[0].weight.shape[0] // attach.n_heads(attn)
-        heads = {p.weight.shape[0] // d_head for p in projections}
+        d_head = projections[0].out_features // attach.n_heads(attn)
+        heads = {p.out_features // d_head for p in projections}
         names = sites.names(key, site)[len(heads) > 1 :]  # with grouped queries no one copy per head serves q, k and v
         points = {n: self._point(prefix + n, site, norm, layer) for n in names}
         self.wires.append(Wire(points, partial(attach.attach_split, norm, projections, d_head, points)))
@@ -302,14 +305,14 @@ class HookedTower(HookedModel):
         layer, site = place.native, place.block.get(attn.removeprefix(place.prefix))
         match place.block.get(getattr(site, "total", "")):
             case sites.Scaled(scale=name):
-                scale = getattr(layer, name)
+                (scale,) = weights(layer, name)
                 return scale if isinstance(scale, Tensor) else None  # BEiT without LayerScale keeps a plain 1.0
             case sites.Out(scale=path) if path:
                 return attribute(self.root, layer, path)
             case sites.Out(path=path):
                 module = find(self.root, layer, path)
-                names = ("lambda1", "gamma")
-                return next((p for n in names if isinstance(p := getattr(module, n, None), nn.Parameter)), None)
+                found = () if module is None else weights(module, "lambda1", "gamma")
+                return next((p for p in found if isinstance(p, nn.Parameter)), None)
         return None
 
     def _config(self) -> Config:

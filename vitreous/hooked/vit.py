@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from vitreous.errors import BadInputError
 from vitreous.hooked import preprocess
-from vitreous.hooked.loading import Source, family_for, load_native, locate
+from vitreous.hooked.checkpoint import load_native
+from vitreous.hooked.loading import Source, family_for, locate
 from vitreous.hooked.token_map import TokenMap, image_tokens, unrolled
 from vitreous.hooked.tower import HookedTower, attribute, two
 from vitreous.hooked.transform import own_transform

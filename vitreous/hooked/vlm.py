@@ -1,17 +1,21 @@
 """HookedVLM: a vision-language model with every activation of its towers under canonical names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vitreous.errors import BadInputError
+from vitreous.hooked.checkpoint import load_native, load_processor
 from vitreous.hooked.compound import HookedTowers
 from vitreous.hooked.connector import HookedConnector
 from vitreous.hooked.family import VLMFamily
+from vitreous.hooked.generation import StepCaches, generate, generate_with_cache
 from vitreous.hooked.language import HookedLanguageModel
-from vitreous.hooked.loading import demand_vlm
+from vitreous.hooked.loading import demand_vlm, locate
+from vitreous.hooked.model import NamesFilter
+from vitreous.hooked.step import Clock, Steps
 from vitreous.hooked.stream import Stop, stop_at
 from vitreous.hooked.vit import HookedViT
 from vitreous.hooked.wiring import find
@@ -40,7 +44,50 @@ class HookedVLM(HookedTowers):
         super().__init__(native, towers, name)
         self.family = family
         self.processor = processor
+        self.missing = ""  # why there is no processor
         self.cfg = self.language.cfg
+        self.clock = Clock(native, list(self.towers().values()), self.language)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        device_map: Any = None,
+        quantization_config: Any = None,
+        attn_implementation: str | None = None,
+        revision: str | None = None,
+        **options: Any,
+    ) -> "HookedVLM":
+        """Loads a vision-language model, in evaluation mode, with its processor if that can be loaded.
+
+        Without one (see `missing`) everything works but what starts from images and strings.
+
+        Args:
+            name_or_path: an embedded model (`vitreous/...`), a folder in the transformers format, or a hub id.
+            dtype: type of the weights.
+            device: where to put them.
+            device_map: instead of `device`: which part goes where, for models larger than one device (`"auto"`, or a
+                dict of module names; `"cpu"` and `"disk"` keep weights away until they are needed).
+            quantization_config: how to quantise the weights; passed to the native loader.
+            attn_implementation: `"sdpa"`, `"eager"`, ...; what is hooked computes in the open all the same.
+            revision: branch, tag or commit on the hub.
+            **options: passed to the native loader (max_memory, offload_folder, ...).
+
+        Raises:
+            UnsupportedError: for an architecture that no family knows.
+            FormatError: if the checkpoint's keys do not fit.
+            NetworkError: if something must be downloaded and cannot be.
+        """
+        source = locate(name_or_path, revision)
+        chosen = {"quantization_config": quantization_config, "attn_implementation": attn_implementation}
+        native = load_native(source, ("vlm",), dtype, device, device_map=device_map, **chosen, **options)
+        processor, missing = load_processor(source)
+        model = cls.from_native(native, processor, source.name)
+        model.missing = missing
+        return model
 
     @classmethod
     def from_native(cls, module: nn.Module, processor: Any = None, name: str = "") -> "HookedVLM":
@@ -70,6 +117,13 @@ class HookedVLM(HookedTowers):
         last = max(i if i >= 0 else i + n + 1 for i in ([layer] if isinstance(layer, int) else layer))
         unread = tuple(f"vision.blocks.{i}.*" for i in range(last, n))
         return (*self.family.inert, *unread, "vision.ln_final.*", "vision.hook_ln_final", "vision.pool.*")
+
+    @property
+    def decoding(self) -> list[str]:
+        """Points that fire at every step of a generation: those of the language model, but not of an encoder in it, and
+        not those where image features are added to its stream."""
+        once = tuple(f"language.{stack.prefix}" for stack in self.language._stacks)
+        return [n for n in self.points("language.*") if not n.startswith(once) and not n.endswith("hook_deepstack")]
 
     # --- running -------------------------------------------------------------------------------------------------
 
@@ -121,12 +175,72 @@ class HookedVLM(HookedTowers):
         tower, _, rest = name.partition(".")
         return tower != "language" or self.language._before(rest, stop)
 
+    # --- generating ----------------------------------------------------------------------------------------------
+
+    @property
+    def step(self) -> int:
+        """The step of the generation that is running: 0 reads the prompt, t the t-th generated token.
+
+        Counted while anything is hooked, in `model.native.generate`, too; hook functions find it as `hook.step`.
+        """
+        return self.clock.step
+
     @torch.no_grad()
-    def generate(self, inputs: Any, **kwargs: Any) -> Any:
-        """The native `generate` (greedy unless told otherwise); hooks act at every step.
+    def generate(
+        self, inputs: Any, *, fwd_hooks: Sequence[tuple[Any, Any]] = (), steps: Steps = None, **kwargs: Any
+    ) -> Any:
+        """The native `generate`, with temporary hooks.
+
+        Step 0 reads the prompt and gives the first new token; step t reads the t-th new token, one position. Points of
+        the vision tower and the connector fire at step 0 only, and not at all without an image. `hook_k` and `hook_v`
+        show everything that attention reads at a step, past positions included; an edit there holds for that step,
+        while edits of the stream stay in the KV cache.
 
         Args:
-            inputs: as in `forward`.
+            inputs: what the processor returns; prompts of different lengths must be padded on the left.
+            fwd_hooks: (name, function) pairs as in `hooks`.
+            steps: when they act: a step, several, a slice, or None for all.
             **kwargs: passed to the native `generate`.
+
+        Returns:
+            what the native `generate` returns.
+
+        Raises:
+            BadInputError: for hooks that can act at none of their steps.
+            HookNotFiredError: if a hooked point of a tower that ran was never reached.
+            UnsupportedError: for beam search and whatever else reads other than one token per step and row; only
+                where hooks are given.
         """
-        return self.native.generate(**self._inputs(inputs), **kwargs)  # type: ignore[operator]
+        return generate(self, inputs, fwd_hooks, steps, **kwargs)
+
+    @torch.no_grad()
+    def generate_with_cache(
+        self,
+        inputs: Any,
+        *,
+        names_filter: NamesFilter = None,
+        fwd_hooks: Sequence[tuple[Any, Any]] = (),
+        steps: Steps = None,
+        device: str | torch.device | None = None,
+        pos_slice: Any = None,
+        **kwargs: Any,
+    ) -> tuple[Any, StepCaches]:
+        """As `generate`; also returns the activations of every step, edits included.
+
+        Args:
+            inputs: as in `generate`.
+            names_filter: which points to keep, as in `run_with_cache`.
+            fwd_hooks: edits, as in `generate`.
+            steps: when they act.
+            device: where to keep activations; each is moved as it appears.
+            pos_slice: positions to keep of each step; `-1` leaves the rest of the prompt out.
+            **kwargs: passed to the native `generate`.
+
+        Returns:
+            what the native `generate` returns, and `steps`: `steps[t]["language.blocks.0.hook_resid_post"]` of step t,
+            `steps.stack(name)` of all steps. Of keys and values `steps[t]` has the new position only.
+
+        Raises:
+            As `generate`.
+        """
+        return generate_with_cache(self, inputs, names_filter, fwd_hooks, steps, device, pos_slice, **kwargs)

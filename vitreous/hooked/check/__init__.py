@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitreous.hooked.check import edit, gradient, parity, trace
+from vitreous.hooked.check import edit, generating, gradient, parity, trace
 from vitreous.hooked.check.subject import Subject, subject
 
 CHECKS: dict[str, Callable[[Subject], None]] = {
@@ -26,6 +26,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "split inputs": edit.split_inputs,
     "gradients reach each point": gradient.reaches,
     "hooks leave gradients alone": gradient.undisturbed,
+    "generation with a KV cache": generating.with_a_kv_cache,
     "stop_at_layer": trace.stop_at_layer,
     "caches do not change later": trace.caches_stand,
     "copies have their own hooks": trace.copies,

@@ -7,7 +7,7 @@ import torch
 
 from vitreous.hooked.attach import n_heads
 from vitreous.hooked.check.subject import Fused, Subject, distance, eager
-from vitreous.hooked.model import BY_HEAD
+from vitreous.hooked.keeper import BY_HEAD
 from vitreous.hooked.place import Place
 from vitreous.hooked.vit import HookedViT
 from vitreous.hooked.wiring import find
