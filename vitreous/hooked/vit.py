@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from vitreous.errors import BadInputError
 from vitreous.hooked import preprocess
 from vitreous.hooked.loading import demand_family, load_native, locate
-from vitreous.hooked.token_map import TokenMap, image_tokens, unrolled
+from vitreous.hooked.raster import unrolled
+from vitreous.hooked.token_map import TokenMap, image_tokens
 from vitreous.hooked.tower import HookedTower, two
 
 
