@@ -1,5 +1,6 @@
 """Images and text to what a VLM takes, with its own processor; the images' sizes go along for the token map."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,9 @@ def prepare(processor: Any, images: Any, text: str | Sequence[str], options: Map
     if any(rows):
         given["images"] = rows if processor_name(processor) not in OWN else [row[0] for row in rows]
     sizes = [[(image.height, image.width) for image in row] for row in rows]
-    made = dict(processor(**given))
+    with warnings.catch_warnings():  # PaliGemma's converts its own tensors in a way that numpy 2 deprecates
+        warnings.simplefilter("ignore", DeprecationWarning)
+        made = dict(processor(**given))
     if "suffix" not in options:
         made.pop("labels", None)  # PaliGemma's, which ignore everything
     return Prompt(made, sizes, options)

@@ -1,5 +1,6 @@
 """Token maps of a batch: each row's placeholders, filled in order with what its family's layout says of its images."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -16,10 +17,9 @@ from vitreous.hooked.family import VLMFamily
 from vitreous.hooked.layout import LAYOUTS
 from vitreous.hooked.token_map import TokenMap
 
-MARKS = frozenset(
-    ("[IMG_BREAK]", "[IMG_END]", "<fake_token_around_image>", "<global-img>", "<|vision_start|>", "<|vision_end|>")
-    + ("<start_of_image>", "<end_of_image>", "<begin_of_image>", "<|START_OF_IMG|>", "<|END_OF_IMG|>", "TILE_GLOBAL")
-    + ("<img>", "</img>", "<image>", "</image>")
+MARKS = re.compile(
+    r"\[IMG_(BREAK|END)\]|<fake_token_around_image>|<global-img>|<row_\d+_col_\d+>|<\|vision_(start|end)\|>|</?img>|"
+    r"<(start|begin|end)_of_image>|<\|(START|END)_OF_IMG\|>|TILE_(\d+|GLOBAL)|</?image>"
 )
 """Tokens that mark an image and are not its placeholders, wherever they stand."""
 SINGLE = frozenset({"grid", "llava", "letterbox", "queries", "florence"})
@@ -158,7 +158,7 @@ def row_map(
     n = len(ids)
     kind = ["text" if s else "pad" for s in seen]
     for i, token in enumerate(tokens):
-        kind[i] = "separator" if token in MARKS and seen[i] else kind[i]
+        kind[i] = "separator" if seen[i] and MARKS.fullmatch(token) else kind[i]
     row, col, frame, image, crop = (np.full(n, -1) for _ in range(5))
     whole, box = np.zeros(n, dtype=bool), np.zeros((n, 4))
     for number, span in enumerate(spans):

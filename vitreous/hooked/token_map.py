@@ -25,15 +25,15 @@ image), "cls" (of the vision tower, kept), "query" (of a connector, without a pl
 class TokenMap:
     """The positions of one sequence: of a tower, or of the language model of a VLM.
 
-    Only positions with a place in a grid (patches, image positions) have a row, a column, a frame and a box.
+    Only positions with a place (patches, image positions) have a row, a column, a frame and a box.
 
     Attributes:
         kind: per position one of `KINDS`.
-        row: row in the grid of its crop, -1 for positions without a place.
-        col: column in the grid of its crop, -1 for positions without a place.
+        row: row in the grid of its crop, -1 without a place.
+        col: column in the grid of its crop, -1 without a place.
         grid: rows and columns (of the first crop, where there are several); (0, 0) for text.
         patch_size: height and width of a patch in pixels of the model's input; (0, 0) for text and sequences.
-        frame: time step (video), 0 for images, -1 for positions without a place.
+        frame: time step (video), 0 for images, -1 without a place.
         tubelet: number of frames in a time step.
         image: number of the image in its sequence, from 0; -1 for text.
         crop: number of the crop of its image, in the order of the sequence; -1 for text.
@@ -81,7 +81,7 @@ class TokenMap:
         return len(self.kind)
 
     def __len__(self) -> int:
-        return self.n
+        return len(self.kind)
 
     def first(self, n: int) -> "TokenMap":
         """The map of the first `n` positions."""
@@ -139,9 +139,8 @@ class TokenMap:
             image: number of the image.
         """
         x0, y0, x1, y1 = box
-        left, top, right, bottom = self.box.T
-        hit = self._placed(image) & (left < x1) & (right > x0) & (top < y1) & (bottom > y0)
-        return torch.from_numpy(np.flatnonzero(hit))
+        hit = (self.box[:, :2] < [x1, y1]).all(1) & (self.box[:, 2:] > [x0, y0]).all(1)
+        return torch.from_numpy(np.flatnonzero(hit & self._placed(image)))
 
     def positions_of_mask(self, mask: np.ndarray | Tensor, threshold: float = 0.5, image: int = 0) -> Int[Tensor, "n"]:
         """Positions at least a share `threshold` of whose box a mask covers, of every crop; see `mask_share`."""
@@ -169,7 +168,7 @@ class TokenMap:
             crop: number of the crop; the one that shows the whole image when None.
 
         Returns:
-            [row, col, ...], or [frame, row, col, ...] for several time steps; nan where a place has no position.
+            [row, col, ...], or [frame, row, col, ...] where there are several; nan where a place has no position.
 
         Raises:
             BadInputError: for values of another length, or a crop that does not exist.
@@ -201,8 +200,7 @@ class TokenMap:
     def _placed(self, image: int) -> np.ndarray:
         """Positions with an area in one image."""
         self._size(image)
-        left, top, right, bottom = self.box.T
-        return (self.image == image) & (self.row >= 0) & (right > left) & (bottom > top)
+        return (self.image == image) & (self.row >= 0) & (self.box[:, 2:] > self.box[:, :2]).all(1)
 
     def _size(self, image: int) -> tuple[int, int]:
         if not 0 <= image < len(self.sizes):
