@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -17,6 +17,7 @@ from vitreous.hooked.family import VLMFamily
 
 DECODER = {**SHAPE, "num_key_value_heads": 2, "vocab_size": 120, "pad_token_id": 0}
 SMALL = {**SHAPE, "image_size": 16, "patch_size": 4}
+CLIPS = {"video_token_id": 119}
 PINPOINTS = [[16, 32], [32, 16], [32, 32], [16, 48], [48, 16]]
 ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
 QWEN_TOKENS = {"vision_start_token_id": 8, "video_token_id": 119, "vision_end_token_id": 9}
@@ -41,7 +42,9 @@ class Case:
         language: path of what gets the merged embedding.
         field: the configuration's name of the image token's id.
         special: kinds of positions before the tower's patches.
-        exact: whether pixels act on the positions they are in, and on no others.
+        exact: whether pixels act on the positions they are in, and on no others ("exact"); on them most ("most",
+            where convolutions or interpolation spread them); or as another test says ("none").
+        more: further arguments of the native forward.
     """
 
     id: str
@@ -56,7 +59,8 @@ class Case:
     language: str = "model.language_model"
     field: str = "image_token_id"
     special: tuple[str, ...] = ()
-    exact: bool = True
+    exact: Literal["exact", "most", "none"] = "exact"
+    more: Callable[[], dict[str, Any]] = dict
 
     @property
     def family(self) -> VLMFamily:
@@ -229,6 +233,42 @@ def blip2_processor() -> Any:
     return transformers.Blip2Processor(pil("Blip", size=SQUARE), tokenizer(hold=False), num_query_tokens=5)
 
 
+def florence2_processor() -> Any:
+    images = pil("CLIP", size={"height": 128, "width": 128}, do_center_crop=False, image_seq_length=17)
+    return transformers.Florence2Processor(images, tokenizer())
+
+
+def mllama_config() -> Any:
+    vision = {**SHAPE, **IMAGE, "num_global_layers": 1, "attention_heads": 4, "vision_output_dim": 64}
+    sizes = {"max_num_tiles": 4, "intermediate_layers_indices": [1], "supported_aspect_ratios": RATIOS}
+    text = {**DECODER, "cross_attention_layers": [1], "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}
+    return transformers.MllamaConfig(vision_config={**vision, **sizes}, text_config=text, image_token_index=IMAGE_TOKEN)
+
+
+RATIOS = [[r, c] for r in range(1, 5) for c in range(1, 5) if r * c <= 4]
+DAVIT = {
+    "depths": [1, 1, 1, 1],
+    "embed_dim": [8, 8, 8, 16],
+    "num_heads": [2, 2, 2, 2],
+    "num_groups": [2, 2, 2, 2],
+    "window_size": 2,
+    "projection_dim": 32,
+    "max_position_embeddings": 20,
+    "max_temporal_embeddings": 10,
+}
+BART = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "eos_token_id": 2,
+    "bos_token_id": 1,
+    "decoder_start_token_id": 2,
+    "forced_eos_token_id": 2,
+}
 QWEN_TEXT = {"rope_parameters": ROPE}
 PIXTRAL = {**SHAPE, **IMAGE, "image_size": 64, "model_type": "pixtral"}
 MISTRAL = llama("MistralConfig", sliding_window=None)
@@ -275,7 +315,7 @@ CASES: tuple[Case, ...] = (
         "llava-onevision",
         "shrunk-mosaic",
         "LlavaOnevisionForConditionalGeneration",
-        of("LlavaOnevisionConfig", {**SIGLIP, **SMALL}, llama("Qwen2Config"), image_grid_pinpoints=PINPOINTS),
+        of("LlavaOnevisionConfig", {**SIGLIP, **SMALL}, llama("Qwen2Config"), image_grid_pinpoints=PINPOINTS, **CLIPS),
         onevision_processor,
         sizes=(((100, 60),), ((63, 101),), ((80, 80), (64, 96))),
     ),
@@ -292,7 +332,7 @@ CASES: tuple[Case, ...] = (
         ),
         lambda: onevision_processor(1),
         sizes=(((100, 60),), ((63, 101),)),
-        exact=False,
+        exact="most",
     ),
     Case(
         "paligemma",
@@ -424,6 +464,17 @@ CASES: tuple[Case, ...] = (
         language="language_model",
         field="image_token_index",
         sizes=ONE,
-        exact=False,
+        exact="none",
+    ),
+    Case(
+        "florence2",
+        "florence",
+        "Florence2ForConditionalGeneration",
+        of("Florence2Config", DAVIT, llama("BartConfig", **BART)),
+        florence2_processor,
+        language="model.language_model.encoder",
+        sizes=ONE,
+        exact="none",
+        more=lambda: {"decoder_input_ids": torch.ones(2, 1, dtype=torch.long)},
     ),
 )

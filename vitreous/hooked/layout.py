@@ -112,7 +112,10 @@ def queries(picture: Picture, setting: Setting) -> tuple[Crop, ...]:
 
 
 def florence(picture: Picture, setting: Setting) -> tuple[Crop, ...]:
-    """The mean of all positions, then the last stage's grid: Florence-2."""
+    """The mean of all positions, then the last stage's grid: Florence-2.
+
+    The boxes share the image out evenly; the stages' convolutions are centred on the upper left corner of each.
+    """
     assert picture.pixels is not None
     size = picture.pixels
     sizes = zip(setting.vision.patch_size, setting.vision.patch_stride, setting.vision.patch_padding, strict=True)

@@ -96,7 +96,7 @@ def per_prompt(images: Any, texts: Sequence[str], token: str) -> list[list[Any]]
     """
     if images is None:
         return [[] for _ in texts]
-    if isinstance(images, Sequence) and images and all(isinstance(row, Sequence) for row in images):
+    if isinstance(images, list | tuple) and images and all(isinstance(row, list | tuple) for row in images):
         if len(images) != len(texts):
             raise BadInputError(f"images were given for {len(images)} prompts, but there are {len(texts)}")
         return [to_images(row) if row else [] for row in images]

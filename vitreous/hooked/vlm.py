@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import BadInputError
-from vitreous.hooked import prompt, sequence
+from vitreous.hooked import cross, prompt, sequence
 from vitreous.hooked.compound import HookedTowers
 from vitreous.hooked.connector import HookedConnector
 from vitreous.hooked.crop import Setting
@@ -112,6 +112,13 @@ class HookedVLM(HookedTowers):
         setting, sizes = self._setting(inputs), image_sizes or getattr(inputs, "image_sizes", None)
         tokenizer = getattr(self.processor, "tokenizer", None)
         return sequence.token_maps(inputs, self.family, setting, tokenizer, sizes)
+
+    def key_map(
+        self, inputs: Mapping[str, Any], image_sizes: Sequence[Sequence[tuple[int, int]]] | None = None
+    ) -> list[TokenMap]:
+        """Which key of the cross-attention is what, for each row (Mllama); arguments and errors as in `token_map`."""
+        sizes = image_sizes or getattr(inputs, "image_sizes", None)
+        return cross.key_maps(inputs, self.family, self._setting(inputs), sizes)
 
     def _setting(self, inputs: Mapping[str, Any]) -> Setting:
         special = self.vision._special() if "vision." in self.towers() else ()
