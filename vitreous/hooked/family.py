@@ -216,6 +216,7 @@ class VLMFamily:
         image_token: the config's field with the id of the image placeholder.
         feature_layer: the config's field that says which hidden state of the vision tower is used; empty when it is
             the tower's output. Layers from there on cannot change the output.
+        layout: where an image's positions are in the sequence: a name in `vitreous.hooked.layout.LAYOUTS`.
         inert: globs of points that cannot change the output of any checkpoint.
         example: hub checkpoints that load with this family.
     """
@@ -229,6 +230,7 @@ class VLMFamily:
     head: Table = field(default_factory=dict)
     image_token: str = "image_token_id"
     feature_layer: str = ""
+    layout: str = ""
     inert: tuple[str, ...] = ()
     example: tuple[str, ...] = ()
 

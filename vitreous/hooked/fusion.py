@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import BadInputError, UnsupportedError
-from vitreous.hooked.loading import demand_family, load_native, locate
+from vitreous.hooked.checkpoint import load_native
+from vitreous.hooked.loading import demand_family, locate
 from vitreous.hooked.token_map import TokenMap, text_tokens
 from vitreous.hooked.tower import HookedTower, two
 

@@ -12,7 +12,8 @@ from vitreous.errors import BadInputError
 from vitreous.hooked import preprocess
 from vitreous.hooked.checkpoint import load_native
 from vitreous.hooked.loading import Source, family_for, locate
-from vitreous.hooked.token_map import TokenMap, image_tokens, unrolled
+from vitreous.hooked.raster import unrolled
+from vitreous.hooked.token_map import TokenMap, image_tokens
 from vitreous.hooked.tower import HookedTower, attribute, two
 from vitreous.hooked.transform import own_transform
 

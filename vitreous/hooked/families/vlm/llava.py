@@ -21,5 +21,6 @@ LLAVA = VLMFamily(
     name="llava",
     classes=("LlavaForConditionalGeneration",),
     feature_layer="vision_feature_layer",
+    layout="llava",
     example=("llava-hf/llava-1.5-7b-hf", "vitreous/scenes-vlm"),
 )

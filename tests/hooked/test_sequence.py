@@ -1,0 +1,231 @@
+"""Positions of a language model's sequence, what they are and which pixels they show, against native processors."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import Kosmos2Config, MllamaForConditionalGeneration
+
+from tests.hooked.layout_cases import CASES, Case, mllama_config, mllama_processor
+from tests.tiny import redraw
+from tests.tiny_processor import embedded, local, picture
+from vitreous.errors import BadInputError, UnsupportedError
+from vitreous.hooked import prompt
+from vitreous.hooked.crop import Setting
+from vitreous.hooked.cross import key_maps
+from vitreous.hooked.family import VLMFamily
+from vitreous.hooked.sequence import token_maps
+from vitreous.hooked.token_map import TokenMap
+
+
+def maps(case: Case, native: Any, processor: Any, images: Any) -> tuple[prompt.Prompt, list[TokenMap]]:
+    """The processor's output and the token maps of its rows."""
+    made = prompt.prepare(processor, images, texts(case), case.options)
+    setting = Setting(native.config, case.special, prompt.settings(processor, case.options))
+    return made, token_maps(made, case.family, setting, processor.tokenizer, made.image_sizes)
+
+
+def texts(case: Case) -> list[str]:
+    """Prompts with words before, between and after the images; of different lengths."""
+    if case.layout in ("queries", "florence"):
+        return ["where is the red ring"[: 20 - 6 * i] for i in range(len(case.sizes))]
+    among = [f" {case.token} and " * len(row) for row in case.sizes]
+    return [f"what {images} is where {'the ' * i}" for i, images in enumerate(among)]
+
+
+def pictures(case: Case) -> list[list[Image.Image]]:
+    """Noise of the sizes that the case asks for."""
+    return [[picture(size, 10 * i + j) for j, size in enumerate(row)] for i, row in enumerate(case.sizes)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+def test_placeholders_are_as_many_as_native_ones_and_every_image_has_its_own(case: Case) -> None:
+    native, processor = case.native(), case.processor()
+    made, found = maps(case, native, processor, pictures(case))
+    token = getattr(native.config, case.field)
+    for row, (tokens, sizes) in enumerate(zip(found, case.sizes, strict=True)):
+        ids = made["input_ids"][row]
+        assert tokens.token_id == tuple(ids.tolist())
+        placeholders = (ids == token).nonzero().flatten().tolist()
+        assert tokens.index("image+newline+query+global+cls").tolist() == placeholders
+        assert tokens.index("pad").tolist() == (made["attention_mask"][row] == 0).nonzero().flatten().tolist()
+        words = [tokens.token[i] for i in tokens.index("text")]
+        assert "what" in words or case.layout in ("queries", "florence")
+        assert not [w for w in words if w.startswith(("<i", "<f", "<r", "<|", "[IMG", "TILE", "<g", "<e"))], words
+        assert tokens.sizes == sizes
+        assert {int(i) for i in tokens.image} == {-1, *range(len(sizes))}
+        starts = [int(np.flatnonzero(tokens.image == i)[0]) for i in range(len(sizes))]
+        assert starts == sorted(starts)
+    with torch.no_grad():
+        native(**made, **case.more())  # the native model's own count agrees
+
+
+def painted(image: Image.Image, box: tuple[float, float, float, float], seed: int) -> Image.Image:
+    """The image with other noise in the middle of a box."""
+    x0, y0, x1, y1 = box
+    left, top = round(x0 + (x1 - x0) * 0.3), round(y0 + (y1 - y0) * 0.3)
+    right, bottom = max(left + 1, round(x1 - (x1 - x0) * 0.3)), max(top + 1, round(y1 - (y1 - y0) * 0.3))
+    new = np.array(image)
+    new[top:bottom, left:right] = 255 - new[top:bottom, left:right]
+    return Image.fromarray(new)
+
+
+LOCAL = [case for case in CASES if case.exact != "none"]
+
+
+@pytest.mark.parametrize("case", LOCAL, ids=lambda c: c.id)
+def test_pixels_reach_the_positions_that_the_map_names_and_no_others(case: Case) -> None:
+    """With the tower's attention taken out, pixels in the middle of a position's box change that position's embedding.
+
+    Positions elsewhere stay as they are, but for what resampling spreads (two pixels of the resized image and less).
+    """
+    native, processor, images = case.native(), case.processor(), pictures(case)
+    local(native, case.tower)
+    made, found = maps(case, native, processor, images)
+    before = embedded(native, made | case.more(), case.language)
+    n = 0
+    for row, tokens in enumerate(found):
+        placed = [int(i) for i in tokens.index("image") if np.prod(tokens.box[i, 2:] - tokens.box[i, :2]) >= 16]
+        for position in placed[:: max(1, len(placed) // 4)]:
+            image = int(tokens.image[position])
+            changed = [list(r) for r in images]
+            box = tokens.pixels(position)
+            changed[row][image] = painted(images[row][image], box, position)
+            new, _ = maps(case, native, processor, changed)
+            moved = (embedded(native, new | case.more(), case.language) - before).abs().amax(-1)
+            assert moved[[r for r in range(len(found)) if r != row]].max() == 0 if len(found) > 1 else True
+            hit = moved[row].numpy() > 1e-6
+            assert hit[position], f"{case.id}: {position} did not move"
+            spread = 3 * max(max(size) for size in case.sizes[row]) / 32 + 2
+            around = (box[0] - spread, box[1] - spread, box[2] + spread, box[3] + spread)
+            if case.exact == "exact":
+                assert set(np.flatnonzero(hit)) <= set(tokens.positions(around, image).tolist()), (case.id, position)
+            same = (tokens.crop == tokens.crop[position]) & (tokens.image == image) & (tokens.row >= 0)
+            assert int(np.flatnonzero(same)[moved[row].numpy()[same].argmax()]) == position
+            n += 1
+    assert n >= 6
+
+
+def test_florences_positions_follow_its_strides() -> None:
+    """The convolutions of the four stages reach 31 pixels from every 32nd: a pixel there moves one position."""
+    case = next(case for case in CASES if case.id == "florence2")
+    native, processor = case.native(), case.processor()
+    local(native, case.tower)
+    for name, module in native.get_submodule(case.tower).named_modules():
+        if name.endswith(("conv1", "conv2")):
+            module.register_forward_hook(lambda module, args, out: out * 0)
+    images = [[picture((128, 128))], [picture((128, 128), 1)]]
+    made, found = maps(case, native, processor, images)
+    tokens, before = found[1], embedded(native, made | case.more(), case.language)
+    assert tokens.index("global").tolist() == [int(tokens.index("image")[0]) - 1]
+    for position in tokens.index("image")[[0, 6, 9, 15]].tolist():
+        x0, y0, _, _ = (int(n) for n in tokens.pixels(position))
+        pixels = np.array(images[1][0])
+        pixels[y0, x0] = 255 - pixels[y0, x0]
+        new, _ = maps(case, native, processor, [images[0], [Image.fromarray(pixels)]])
+        moved = (embedded(native, new | case.more(), case.language) - before).abs().amax(-1)[1]
+        assert moved.nonzero().flatten().tolist() == [int(tokens.index("global")[0]), position]
+
+
+def test_mllamas_keys_are_tiles_on_a_padded_canvas() -> None:
+    native, processor = redraw(MllamaForConditionalGeneration(mllama_config()).eval()), mllama_processor()
+    local(native, "model.vision_model")
+    images = [[picture((100, 60)), picture((20, 90), 1)], [picture((40, 40), 2)]]
+    family = VLMFamily(name="mllama", classes=(), layout="mark", image_token="image_token_index")
+
+    def keys(pictures: list[list[Image.Image]]) -> tuple[prompt.Prompt, torch.Tensor]:
+        made = prompt.prepare(processor, pictures, ["<image> what <image> the", "<image> ring"], {})
+        found: list[torch.Tensor] = []
+        handle = native.model.language_model.register_forward_pre_hook(
+            lambda m, args, kwargs: found.append(kwargs["cross_attention_states"]), with_kwargs=True
+        )
+        with torch.no_grad():
+            native(**made)
+        handle.remove()
+        return made, found[0].reshape(2, -1, found[0].shape[-1])
+
+    made, before = keys(images)
+    setting = Setting(native.config, (), prompt.settings(processor, {}))
+    found = key_maps(made, family, setting, made.image_sizes)
+    assert [len(tokens) for tokens in found] == [before.shape[1]] * 2
+    for row, tokens in enumerate(found):
+        n_tiles = made["aspect_ratio_mask"][row].sum(-1)[: len(images[row])]
+        assert [len(tokens.crops(i)) for i in range(len(images[row]))] == n_tiles.tolist()
+        places = [i for i in tokens.index("image").tolist() if np.prod(tokens.box[i, 2:] - tokens.box[i, :2]) > 16]
+        for position in places[::5]:
+            changed, image = [list(r) for r in images], int(tokens.image[position])
+            changed[row][image] = painted(images[row][image], tokens.pixels(position), position)
+            moved = (keys(changed)[1] - before).abs().amax(-1)
+            assert (int(moved.argmax()) // moved.shape[1], int(moved.argmax()) % moved.shape[1]) == (row, position)
+    marks = token_maps(made, family, setting, processor.tokenizer, made.image_sizes)
+    assert [[marks[0].kind[i], int(marks[0].image[i])] for i in (0, 3)] == [["separator", 0], ["separator", 1]]
+    with pytest.raises(UnsupportedError, match="in the sequence"):
+        key_maps(made, CASES[0].family, setting, made.image_sizes)
+    with pytest.raises(BadInputError, match="sizes of the images"):
+        key_maps(made, family, setting, None)
+
+
+def test_frames_of_a_video_follow_one_another() -> None:
+    """Qwen: a patch of two frames, merged four to one; in the order (time, row, column) after the merge."""
+    case = next(case for case in CASES if case.id == "qwen2vl")
+    native = case.native()
+    local(native, case.tower)
+    steps, height, width = 2, 4, 6
+    patches = torch.randn(steps * height * width, 3 * 2 * 64)
+    ids = torch.tensor([[1, 8, *[native.config.video_token_id] * 12, 9, 20]])
+    types = (ids == native.config.video_token_id).int() * 2
+    grid = torch.tensor([[steps, height, width]])
+    made = {"input_ids": ids, "pixel_values_videos": patches, "video_grid_thw": grid, "mm_token_type_ids": types}
+    (tokens,) = token_maps(made, case.family, Setting(native.config))
+    before = embedded(native, made, case.language)
+    for step, row, col in ((0, 0, 0), (1, 3, 2), (1, 0, 5), (0, 2, 4)):
+        order = torch.arange(steps * height * width).reshape(steps, height // 2, width // 2, 2, 2)
+        changed = patches.clone()
+        changed[order[step, row // 2, col // 2, row % 2, col % 2]] += 1
+        moved = embedded(native, {**made, "pixel_values_videos": changed}, case.language) != before
+        (position,) = moved[0].any(-1).nonzero().flatten().tolist()
+        assert (tokens.frame[position], tokens.row[position], tokens.col[position]) == (step, row // 2, col // 2)
+        x0, y0, x1, y1 = tokens.pixels(position)
+        assert x0 <= col * 8 < x1
+        assert y0 <= row * 8 < y1
+        assert tokens.frames(position) == range(2 * step, 2 * step + 2)
+    assert tokens.to_grid(torch.arange(len(tokens))).shape == (2, 2, 3)
+
+
+def test_a_video_of_llava_onevision_is_pooled_and_ends_in_one_newline() -> None:
+    case = next(case for case in CASES if case.id == "llava-onevision")
+    native = case.native()
+    local(native, case.tower)
+    clip = torch.randn(1, 3, 3, 16, 16)
+    ids = torch.tensor([[1, *[native.config.video_token_id] * 13, 20]])
+    made = {"input_ids": ids, "pixel_values_videos": clip}
+    (tokens,) = token_maps(made, case.family, Setting(native.config))
+    assert tokens.kind == ("text", *("image",) * 12, "newline", "text")
+    before = embedded(native, made, case.language)
+    for position in (1, 6, 12):
+        x0, y0, x1, y1 = (int(n) for n in tokens.pixels(position))
+        changed = clip.clone()
+        changed[0, tokens.frame[position], :, y0:y1, x0:x1] += 1
+        moved = embedded(native, {**made, "pixel_values_videos": changed}, case.language) != before
+        assert moved[0].any(-1).nonzero().flatten().tolist() == [position]
+
+
+def test_kosmos_2_marks_its_queries_itself() -> None:
+    family = VLMFamily(name="kosmos-2", classes=(), layout="queries")
+    config = Kosmos2Config(latent_query_num=3)
+    ids = torch.tensor([[0, 64003, 4, 5, 6, 64004, 20], [0, 64003, 4, 5, 6, 64004, 1]])
+    mask, seen = torch.zeros_like(ids), torch.ones_like(ids)
+    mask[:, 2:5] = 1
+    seen[1, 6] = 0
+    made = {"input_ids": ids, "image_embeds_position_mask": mask, "attention_mask": seen}
+    made["pixel_values"] = torch.zeros(2, 3, 8, 8)
+    first, second = token_maps(made, family, Setting(config))
+    assert first.kind == ("text", "text", "query", "query", "query", "text", "text")
+    assert second.kind[-1] == "pad"
+    assert first.sizes == ((8, 8),)
+    with pytest.raises(BadInputError, match="covers no pixels"):
+        first.pixels(2)
+    with pytest.raises(BadInputError, match="no crop"):
+        first.to_grid(torch.zeros(7))
