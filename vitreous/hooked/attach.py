@@ -42,7 +42,14 @@ def attach_out(module: nn.Module, points: Points, site: Out, nth: Nth) -> list[U
 def attach_in(module: nn.Module, points: Points, copy: bool = False) -> list[Undo]:
     """The input of a module."""
     (point,) = points.values()
-    return [on_input(module, lambda x: point(x.clone() if copy or x._is_view() else x))]
+
+    def edit(x: Tensor) -> Tensor:
+        if not (copy or x._is_view()):
+            return point(x)
+        new, edited = through(point, x.clone())
+        return new if edited or new.requires_grad else x  # in bfloat16 products round by how their factors lie
+
+    return [on_input(module, edit)]
 
 
 @no_type_check
