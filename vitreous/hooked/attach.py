@@ -11,7 +11,7 @@ from vitreous.errors import UnsupportedError
 from vitreous.hooked.attention import SLOT, Switch
 from vitreous.hooked.fallback import AttentionMode, per_head
 from vitreous.hooked.point import Point, exact, through
-from vitreous.hooked.site import SPLIT_POINTS, Out
+from vitreous.hooked.site import SPLIT_POINTS, Injected, Out
 from vitreous.hooked.view import VIEWS, View
 from vitreous.hooked.weight import weights
 from vitreous.hooked.wiring import Nth, Points, Undo, around, on_both, on_input, on_output
@@ -40,19 +40,19 @@ def attach_out(module: nn.Module, points: Points, site: Out, nth: Nth) -> list[U
 
 
 @no_type_check
-def attach_in(module: nn.Module, points: Points) -> list[Undo]:
+def attach_in(module: nn.Module, points: Points, copy: bool = False) -> list[Undo]:
     """The input of a module."""
     (point,) = points.values()
-    return [on_input(module, partial(exposed, point))]
+    return [on_input(module, partial(exposed, point, copy=copy))]
 
 
 @no_type_check
-def exposed(point: Point, x: Tensor) -> Tensor:
+def exposed(point: Point, x: Tensor, copy: bool = False) -> Tensor:
     """Passes a tensor through a point; of a view a copy, as an edit in place must not reach what it is a view of.
 
     Unedited, the view itself goes on: a copy has other strides, and in bfloat16 a product of it rounds differently.
     """
-    if not x._is_view():
+    if not (copy or x._is_view()):
         return point(x)
     new, edited = through(point, x.clone())
     return new if edited or new.requires_grad else x
@@ -128,7 +128,7 @@ def attach_attention(
     local = {name.rpartition(".")[2]: point for name, point in points.items()}
     result = local.get("hook_result")
     inside = any(point.active for point in local.values() if point is not result)
-    if route == "interface" and inside:
+    if route in ("interface", "varlen") and inside:
         undo += [_remember(module, local), switch.acquire()]
     elif route == "mode":
         undo.append(_inside_mode(module, local))
@@ -296,6 +296,25 @@ def attach_product(module: nn.Module, points: Points, name: str, within: str) ->
         module.__dict__[name] = _Factor(getattr(module, name), point)
 
     return [around(module, within, before, lambda: module.__dict__.pop(name, None))]
+
+
+@no_type_check
+def attach_injected(tower: nn.Module, points: Points, site: Injected) -> list[Undo]:
+    """What a method of the tower adds to the stream, call by call: the method of zeros is added to the stream."""
+    native, calls = getattr(tower, site.method), []
+
+    def inject(stream: Tensor, *rest: Any) -> Tensor:
+        point = dict(enumerate(points.values())).get(len(calls))
+        calls.append(point)
+        if point is None or not point.active:
+            return native(stream, *rest)
+        return stream + point(native(torch.zeros_like(stream), *rest))
+
+    tower.__dict__[site.method] = inject
+    return [
+        lambda: tower.__dict__.pop(site.method),
+        tower.register_forward_pre_hook(lambda *_: calls.clear()).remove,
+    ]
 
 
 @no_type_check

@@ -4,6 +4,10 @@ While any attention point of a tower is hooked, the tower's configuration names 
 A layer without hooks is handed on to the fused function; a layer with hooks on scores or pattern computes softmax in
 the open, bit-equal to transformers' eager attention. The mask function must be registered beside it: without one,
 transformers builds no mask at all, and nothing warns.
+
+Towers of packed sequences (Qwen) call their function once for each image or window, unless its name contains "flash":
+then they call it once and say where the pieces end (`cu_seq_lens_q`). So that is the name they get; attention goes
+piece by piece, as it does natively, and is shown as a whole.
 """
 
 import inspect
@@ -16,7 +20,7 @@ from torch import Tensor, nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from vitreous.hooked.point import Point
+from vitreous.hooked.point import Point, exact, through
 
 SLOT = "_vitreous_points"
 """Where an attention module keeps its hook points while they are wired (a plain attribute, not a child module)."""
@@ -33,6 +37,7 @@ def hooked_attention(
     dropout: float = 0.0,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
+    cu_seq_lens_q: Tensor | None = None,
     *,
     eager: bool,
     **kwargs: Any,
@@ -40,6 +45,7 @@ def hooked_attention(
     """Attention with hooks; query, key and value are `[b, heads, pos, d_head]`, after RoPE and query-key norms.
 
     Args:
+        cu_seq_lens_q: where the pieces of a packed sequence end, after a 0.
         eager: whether layers without hooks on scores or pattern compute in the open, too (the user chose eager).
     """
     points: Mapping[str, Point] = module.__dict__.get(SLOT, {})
@@ -48,13 +54,17 @@ def hooked_attention(
     shown = any(points[name].active for name in ("hook_attn_scores", "hook_pattern") if name in points)
     if not (eager or shown or softcap is not None or sinks is not None or kwargs.get("output_attentions")):
         kwargs["is_causal"] = False  # eager_mask already says what is causal; None would be taken for "causal"
-        z, _ = ALL_ATTENTION_FUNCTIONS["sdpa"](
-            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
-        )
+        fused = partial(ALL_ATTENTION_FUNCTIONS["sdpa"], module, scaling=scaling, dropout=dropout, **kwargs)
+        pieces = zip(*(_pieces(t, cu_seq_lens_q) for t in (query, key, value)), strict=True)
+        z = torch.cat([fused(*piece, attention_mask)[0] for piece in pieces], 1)
         return _show(points, "hook_z", z).contiguous(), None
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    if cu_seq_lens_q is not None:
+        softmax = partial(_softmax, sinks=None, upcast=upcasts(type(module)))
+        z, pattern = packed_attention(points, query, key, value, scaling, cu_seq_lens_q, softmax)
+        return _show(points, "hook_z", z.transpose(1, 2)).contiguous(), pattern
     scores = torch.matmul(query, key.transpose(-1, -2)) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
@@ -82,6 +92,51 @@ def upcasts(attention: type) -> bool:
 
 
 @no_type_check
+def _pieces(value: Tensor, ends: Tensor | None) -> list[Tensor]:
+    """The pieces of a packed `[1, heads, pos, d_head]`."""
+    return [value] if ends is None else list(value.split((ends[1:] - ends[:-1]).tolist(), 2))
+
+
+@no_type_check
+def packed_attention(
+    points: Mapping[str, Point],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float,
+    ends: Tensor,
+    softmax: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """z `[1, heads, pos, d_head]` and pattern of a packed sequence, in the open.
+
+    The pieces are computed one by one, as they are natively (one large product would round differently); scores and
+    pattern are shown as the block-diagonal whole. After an edit, which may cross the blocks, the whole is what counts.
+    """
+    pieces = list(zip(*(_pieces(t, ends) for t in (query, key, value)), strict=True))
+    own = [torch.matmul(q, k.transpose(-1, -2)) * scaling for q, k, _ in pieces]
+    soft = [softmax(scores).to(query.dtype) for scores in own]
+    z = torch.cat([torch.matmul(pattern, v) for pattern, (_, _, v) in zip(soft, pieces, strict=True)], 2)
+    if not points:
+        return z, _diagonal(soft, 0.0)
+    scores, edited = through(points["hook_attn_scores"], _diagonal(own, torch.finfo(query.dtype).min))
+    pattern = exact(_diagonal(soft, 0.0), softmax(scores).to(query.dtype), edited)
+    pattern, again = through(points["hook_pattern"], pattern)
+    return exact(z, torch.matmul(pattern, value), edited or again), pattern
+
+
+@no_type_check
+def _diagonal(pieces: list[Tensor], fill: float) -> Tensor:
+    """Squares `[1, heads, n, n]` along the diagonal of a larger one."""
+    n, at = sum(piece.shape[-1] for piece in pieces), 0
+    whole = pieces[0].new_full((*pieces[0].shape[:2], n, n), fill)
+    for piece in pieces:
+        end = at + piece.shape[-1]
+        whole[..., at:end, at:end] = piece
+        at = end
+    return whole
+
+
+@no_type_check
 def _softmax(scores: Tensor, sinks: Tensor | None, upcast: bool) -> Tensor:
     """Softmax over keys, in float32 where the native attention does that, or in float64 where the model is: there a
     mask is -inf in float32. A sink is one more logit per head that takes weight and is dropped again."""
@@ -106,8 +161,9 @@ def _by_position(points: Mapping[str, Point], name: str, value: Tensor) -> Tenso
 
 
 NAMES = {"eager": "vitreous_eager", "sdpa": "vitreous_sdpa"}
+VARLEN = {"eager": "vitreous_flash_eager", "sdpa": "vitreous_flash_sdpa"}
 
-for _native, _name in NAMES.items():
+for _native, _name in (*NAMES.items(), *VARLEN.items()):
     ALL_ATTENTION_FUNCTIONS.register(_name, partial(hooked_attention, eager=_native == "eager"))
     ALL_MASK_ATTENTION_FUNCTIONS.register(_name, eager_mask)
 
@@ -118,10 +174,12 @@ class Switch:
 
     Args:
         parts: the tower, and the modules of further stacks, which may hold configurations of their own.
+        varlen: whether to ask for one call for all the pieces of a packed sequence.
     """
 
-    def __init__(self, parts: list[nn.Module]) -> None:
+    def __init__(self, parts: list[nn.Module], varlen: bool = False) -> None:
         self.parts = parts
+        self.names = VARLEN if varlen else NAMES
         self.users = 0
         self.saved: list[tuple[Any, str | None]] = []
         self.found: list[Any] = []
@@ -131,7 +189,7 @@ class Switch:
         if not self.users:
             self.saved = [(config, config._attn_implementation_internal) for config in self.configs()]
             for config, native in self.saved:
-                config._attn_implementation_internal = NAMES["eager" if native == "eager" else "sdpa"]
+                config._attn_implementation_internal = self.names["eager" if native == "eager" else "sdpa"]
         self.users += 1
         return self._release
 

@@ -107,6 +107,12 @@ class NormView:
             return 1.0
         return 1.0 + weight if type(self.module).__name__.startswith("Gemma") else weight
 
+    @property
+    def bias(self) -> Tensor | float:
+        """What is added after the gain."""
+        bias = getattr(self.module, "bias", None)
+        return 0.0 if bias is None else bias
+
     def __call__(self, x: Tensor) -> Tensor:
         """The native norm, without its hooks."""
         return self.module.forward(x)

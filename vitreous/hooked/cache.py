@@ -88,8 +88,8 @@ class ActivationCache(LensCache):
         terms, labels = ([self["resid_pre", 0]], ["embed"]) if incl_embeds else ([], [])
         for i in range(layer + mlp_input):
             for name in self._contributions(i):
-                is_mlp = name == "hook_mlp_out"
-                if mode in ("all", "mlp" if is_mlp else "attn") and (i < layer or not is_mlp):
+                kind = "mlp" if name == "hook_mlp_out" else "attn" if name.endswith("attn_out") else "injected"
+                if mode in ("all", kind) and (i < layer or kind == "attn"):
                     terms.append(self[f"blocks.{i}.{name}"])
                     labels.append(f"{i}_{name.removeprefix('hook_')}")
         if not terms:
@@ -251,7 +251,7 @@ class ActivationCache(LensCache):
                 )
             stream = total
             found += [name.removeprefix(f"blocks.{i}.") for name in added]
-        return found
+        return found + [n for n in self.model.family.between if f"blocks.{i}.{n}" in self.model.hook_dict]
 
     def _demand_one_stage(self) -> None:
         """Raises: UnsupportedError where the stream changes its width and positions from stage to stage."""

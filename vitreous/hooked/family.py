@@ -11,6 +11,7 @@ from vitreous.hooked.site import (
     Attention,
     Branch,
     In,
+    Injected,
     MlpIn,
     Norm,
     Out,
@@ -87,6 +88,7 @@ class Entry:
         inert: globs of points that cannot change this class's output (a pooling head that runs and is not used).
         argument: what `call` names its input, where it is not `pixel_values` or `input_ids`.
         whole: what the native forward names it, where it is not `argument`.
+        softcap: the config's field with the `c` of logits `c tanh(logits / c)`, if the class caps them.
     """
 
     tower: str = ""
@@ -97,6 +99,7 @@ class Entry:
     inert: tuple[str, ...] = ()
     argument: str = ""
     whole: str = ""
+    softcap: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,16 @@ class Family:
         block: rows of one layer, relative to the layer, in execution order.
         sums: what adds up in a layer: local names whose last is the sum of the others, the stream first and then what
             is added to it. Sums with a point that a layer does not have do not apply to it.
+        between: rows of what the tower adds to the stream after its first layers, if anything: `post + added` is what
+            the next layer starts with.
         head: rows after the last block, relative to the tower.
         grid: whether the native stream is `[b, rows, columns, d]`; hooks see `[b, pos, d]`.
+        packed: whether the native stream is `[pos, d]`, all images one after the other; hooks see `[1, pos, d]`.
         special: kinds of the positions before the patches, in order; a kind may be followed by `*field` to repeat it
             as often as the config's field says, e.g. `register*num_register_tokens`, or a parameter's length.
         interpolate: how other image sizes are asked for: `flag` (an argument of forward), `always`, `never`, or
             `if FIELD`: always when the config's field is true, else never.
-        rotary: whether q and k are rotated between their projections and the attention function.
+        rotary: whether q and k are rotated or normed between their projections and the attention function.
         patches: einops pattern that cuts `b c (h p) (w q)` pixels for towers that take patches and their shapes.
         argument: name of the native forward's argument that takes the pixels.
         frames: the config's name of the number of frames (video); the input is then `[b, frames, c, h, w]`.
@@ -147,7 +153,9 @@ class Family:
     head: Table = field(default_factory=dict)
     sums: Sums = PRE_LN
     stage: Table = field(default_factory=dict)
+    between: Mapping[str, Injected] = field(default_factory=dict)
     grid: bool = False
+    packed: bool = False
     special: tuple[str, ...] = ()
     layer: tuple[str, ...] = ()
     interpolate: str = "flag"
@@ -217,6 +225,7 @@ class VLMFamily:
         feature_layer: the config's field that says which hidden state of the vision tower is used; empty when it is
             the tower's output. Layers from there on cannot change the output.
         layout: where an image's positions are in the sequence: a name in `vitreous.hooked.layout.LAYOUTS`.
+        softcap: see `Entry.softcap`; of the text config.
         inert: globs of points that cannot change the output of any checkpoint.
         example: hub checkpoints that load with this family.
     """
@@ -231,6 +240,7 @@ class VLMFamily:
     image_token: str = "image_token_id"
     feature_layer: str = ""
     layout: str = ""
+    softcap: str = ""
     inert: tuple[str, ...] = ()
     example: tuple[str, ...] = ()
 
@@ -284,8 +294,12 @@ def pre_ln(
     pre_linear: str | Branch = "",
     gate: str = "",
     route: str = "interface",
+    ln1_post: str = "",
+    ln2_post: str = "",
 ) -> dict[str, Site]:
     """The rows of a pre-LN block: `x + attn(ln1(x))`, then `x + mlp(ln2(x))`.
+
+    With sandwich norms `x + ln1_post(attn(ln1(x)))`, then `x + ln2_post(mlp(ln2(x)))`: what the norms put out is added.
 
     Args:
         ln1: first norm.
@@ -302,6 +316,8 @@ def pre_ln(
         pre_linear: module whose output is the linear branch of a gated MLP; may be absent in some sizes.
         gate: module without which there is no linear branch, where an ungated MLP uses the same names.
         route: see `Attention.route`.
+        ln1_post: norm of what attention puts out, if any; then `attn_out` is not used.
+        ln2_post: norm of what the MLP puts out, if any; then `mlp_out` is not used.
     """
     attn_out = attn_out or attn
     rows: dict[str, Site] = {"hook_resid_pre": ResidPre()}
@@ -309,9 +325,9 @@ def pre_ln(
         rows[""] = Split(ln1, (f"{attn}.{qkv[0]}", f"{attn}.{qkv[1]}", f"{attn}.{qkv[2]}"))
     rows |= {
         "ln1": Norm(ln1),
-        "attn": Attention(attn, out=out, qkv=qkv, route=route),
+        "attn": Attention(attn, out=out, qkv=qkv, route=route, norm="ln1_post" if ln1_post else ""),
         **({"attn.ln": Norm(attn_norm, optional=True)} if attn_norm else {}),
-        "hook_attn_out": Out(attn_out) if isinstance(attn_out, str) else attn_out,
+        **_contribution("attn", attn_out, ln1_post, "ln1_post"),
         "hook_resid_mid": ResidMid(ln2),
         "hook_mlp_in": MlpIn(),
         "ln2": Norm(ln2),
@@ -325,9 +341,16 @@ def pre_ln(
         rows |= {"mlp.hook_mid": In(mlp_norm, optional=True), "mlp.ln": Norm(mlp_norm, optional=True)}
     return rows | {
         "mlp.hook_post": In(post),
-        "hook_mlp_out": Out(mlp_out) if isinstance(mlp_out, str) else mlp_out,
+        **_contribution("mlp", mlp_out, ln2_post, "ln2_post"),
         "hook_resid_post": ResidPost(),
     }
+
+
+def _contribution(part: str, out: str | Scaled | Out, norm: str, key: str) -> dict[str, Site]:
+    """The row of what attention or the MLP adds to the stream; with a norm after it, the norm's."""
+    if norm:
+        return {key: Norm(norm, also=f"hook_{part}_out")}
+    return {f"hook_{part}_out": Out(out) if isinstance(out, str) else out}
 
 
 def post_ln(

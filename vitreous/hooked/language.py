@@ -1,6 +1,7 @@
 """HookedLanguageModel: the language model of a VLM, with its unembedding, under TransformerLens' names."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -39,10 +40,7 @@ class HookedLanguageModel(HookedTextEncoder):
         own, entry = demand_family(type(native).__name__, "language")
         unembed = f"/{family.unembed}"
         head = {**entry.head, **family.head, "unembed.hook_in": In(unembed), "unembed.hook_out": Out(unembed)}
-        from dataclasses import replace
-
-        model = cls(native, own, processor, name, root=root, entry=replace(entry, head=head))
-        return model
+        return cls(native, own, processor, name, root=root, entry=replace(entry, head=head, softcap=family.softcap))
 
     # --- reading the stream --------------------------------------------------------------------------------------
 
@@ -59,8 +57,14 @@ class HookedLanguageModel(HookedTextEncoder):
         """The unembedding matrix; a view (a copy where weights are offloaded)."""
         return weights(self.unembedding, "weight")[0].T
 
+    @property
+    def b_U(self) -> Float[Tensor, "d_vocab"] | float:
+        """The unembedding's bias; 0 without one."""
+        bias = getattr(self.unembedding, "bias", None)
+        return 0.0 if bias is None else bias
+
     def to_logits(self, resid: Float[Tensor, "*axes d"], norm: bool = True) -> Float[Tensor, "*axes d_vocab"]:
-        """Logits of a residual stream: final norm, unembedding, scale and soft-cap, as the native model does it.
+        """Logits of a residual stream: final norm, unembedding and soft-cap, as the native model does it.
 
         Args:
             resid: a stream, of any layer.
@@ -70,12 +74,9 @@ class HookedLanguageModel(HookedTextEncoder):
         return self.cap(self.unembedding.forward(normed))
 
     def cap(self, logits: Float[Tensor, "*axes d_vocab"]) -> Float[Tensor, "*axes d_vocab"]:
-        """What the native model does to the unembedding's output: scaling and soft-capping, where it has them."""
-        config: Any = getattr(self.root, "config", None)
-        config = getattr(config, "text_config", config)
-        scale, cap = getattr(config, "logit_scale", None), self.cfg.logit_softcap
-        logits = logits if scale is None else logits * scale
-        return logits if cap is None else cap * torch.tanh(logits / cap)
+        """What the native model does to the unembedding's output: soft-capping, where its class does it."""
+        cap = self.cfg.logit_softcap
+        return logits if cap is None else torch.tanh(logits / cap) * cap
 
     # --- running -------------------------------------------------------------------------------------------------
 
@@ -100,5 +101,5 @@ class HookedLanguageModel(HookedTextEncoder):
         return {
             "n_key_value_heads": getattr(config, "num_key_value_heads", None),
             "d_vocab": self.unembedding.weight.shape[0],  # type: ignore[union-attr, index]
-            "logit_softcap": getattr(config, "final_logit_softcapping", None),
+            "logit_softcap": getattr(config, self.entry.softcap, None) if self.entry.softcap else None,
         }

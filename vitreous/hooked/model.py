@@ -21,9 +21,9 @@ from vitreous.hooked.weight import device_of
 from vitreous.hooked.wiring import together
 
 NamesFilter = str | Sequence[str] | Callable[[str], bool] | None
-OPT_IN = ("*.hook_result", "*.hook_attn_in", "*.hook_?_input", "*.hook_mlp_in")
-"""Points that `names_filter=None` leaves out, as TransformerLens does: most are `n_heads` copies of the stream. Ask for
-them by name, or for everything with `"*"`."""
+OPT_IN = ("*.hook_result", "*.hook_attn_in", "*.hook_?_input", "*.hook_mlp_in", "*.hook_deepstack")
+"""Points that `names_filter=None` leaves out, as TransformerLens does: most are `n_heads` copies of the stream;
+`hook_deepstack` fires only where there is an image. Ask for them by name, or for everything with `"*"`."""
 
 
 class HookedModel(HookedRootModule):
@@ -275,6 +275,12 @@ class HookedModel(HookedRootModule):
         """Moves the native model, or refuses to as the native model does (dispatched, quantised)."""
         self.native.to(*args, **kwargs)
         return self
+
+    def _placed(self, value: Any) -> Any:
+        """An input on the model's device; numbers, other than ids, in the type of its weights."""
+        if not isinstance(value, Tensor):
+            return value
+        return value.to(self.device, self.dtype) if value.is_floating_point() else value.to(self.device)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The native model's state dict, key for key."""

@@ -19,6 +19,8 @@ class Place:
         block: its rows.
         sums: what adds up in it.
         follows: whether it starts with what the place before it ends with.
+        between: local names of what is added to the stream after it, before the next place starts; a layer may lack
+            the points.
     """
 
     prefix: str
@@ -26,6 +28,7 @@ class Place:
     block: Table
     sums: Sums
     follows: bool
+    between: tuple[str, ...] = ()
 
     @property
     def leaves(self) -> str:
@@ -46,9 +49,10 @@ def main_stages(native: nn.Module, tower: nn.Module, family: Family) -> list[Sta
     """The tower's own layers, numbered through all stages in execution order."""
     stages: list[Stage] = []
     for holder, layers in find_layers(native, tower, family.layers):
-        start = sum(len(stage.places) for stage in stages)
+        start, between = sum(len(stage.places) for stage in stages), tuple(family.between)
+        follows = [i > 0 or (bool(start) and not family.stage) for i in range(len(layers))]
         places = tuple(
-            Place(f"blocks.{start + i}.", layer, family.block, family.sums, i > 0 or (bool(start) and not family.stage))
+            Place(f"blocks.{start + i}.", layer, family.block, family.sums, follows[i], between)
             for i, layer in enumerate(layers)
         )
         stages.append(Stage(f"stages.{len(stages)}.", holder, places))

@@ -24,6 +24,7 @@ class Point(HookPoint):
         n_fired: how many activations have passed through since the point was made.
         axes: number of axes that hooks see, where the native stream is a grid: `[b, rows, columns, ...]` is shown as
             `[b, pos, ...]`. 0 for whatever there is.
+        packed: whether the native stream is `[pos, ...]`, of all images together; hooks see `[1, pos, ...]`.
         on_change: called without arguments after hooks were added or removed.
         clock: of a model that generates; None for others.
     """
@@ -32,6 +33,7 @@ class Point(HookPoint):
         super().__init__()
         self.n_fired = 0
         self.axes = 0
+        self.packed = False
         self.on_change: Callable[[], None] = lambda: None
         self.clock: Any = None
 
@@ -72,13 +74,14 @@ class Point(HookPoint):
                 self.add_hook(h.user_hook, dir=direction, is_permanent=h.is_permanent, level=h.context_level)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if not self.axes or x.dim() <= self.axes:
+        if self.packed and x.dim() < self.axes:
+            shown, back = x.unsqueeze(0), lambda out: out.squeeze(0)
+        elif self.axes and x.dim() > self.axes:
+            shown, back = x.flatten(1, 2), lambda out: out.unflatten(1, x.shape[1:3])
+        else:
             return super().__call__(x)
-        flat = x.flatten(1, 2)
-        out = super().__call__(flat)
-        if out is flat and not out.requires_grad and flat.data_ptr() == x.data_ptr():
-            return x
-        return out.unflatten(1, x.shape[1:3])
+        out = super().__call__(shown)
+        return x if out is shown and not out.requires_grad and shown.data_ptr() == x.data_ptr() else back(out)
 
     def forward(self, x: Tensor) -> Tensor:
         self.n_fired += 1

@@ -99,7 +99,7 @@ def pictures(
     if video:
         if not grids and len(shape) == 5:
             grids = [(shape[1], shape[3], shape[4])] * shape[0]
-        return iter([Picture(steps=grid, video=True) for grid in grids])
+        return iter([Picture(steps=(grid[0], grid[1], grid[2]), video=True) for grid in grids])
     told, known = _rows(inputs.get("image_sizes")), [tuple(size) for row in sizes or () for size in row]
     counts = inputs.get("batch_num_images")
     alone = [n == 1 for n in (int(c) for c in counts) for _ in range(n)] if counts is not None else []

@@ -43,11 +43,13 @@ class In:
         path: the module.
         optional: the module may be missing; then the point does not exist.
         identity: an `nn.Identity` will do: the native forward calls it all the same.
+        copy: others read the same tensor (it is part of the output, too): an edit in place must not reach them.
     """
 
     path: str
     optional: bool = False
     identity: bool = False
+    copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Attention:
         out: the output projection, relative to `path`; with a leading `/`, relative to the layer.
         qkv: the q, k and v projections relative to `path`, or one fused projection, or none (only weights need them);
             three alternatives may lead to one and the same fused projection, too.
-        route: `interface` when the module asks transformers for its attention function; `mode` when sdpa or
+        route: `interface` when the module asks transformers for its attention function; `varlen` when it asks once
+            for every image or window of a packed sequence (see `attention`); `mode` when sdpa or
             `nn.MultiheadAttention` must be intercepted; `softmax` when scores and pattern are seen around softmax (or
             sdpa) and q, k, v and z are what the projections put out and the output projection takes in.
         view: name of the view (see `view`) that cuts a sequence into windows, where the pattern has an axis for them.
@@ -215,8 +218,21 @@ class Split:
     qkv: tuple[str, str, str]
 
 
+@dataclass(frozen=True)
+class Injected:
+    """What the tower itself adds to the stream after each of its first layers, by a method `f(stream, *rest)`.
+
+    Attributes:
+        method: name of the method.
+        layers: the config's field (of the whole model, dotted) that is as long as there are such layers.
+    """
+
+    method: str
+    layers: str
+
+
 StreamSite = ResidPre | ResidMid | MlpIn | ResidPost | Scaled | Viewed | Split
-Site = Out | In | Branch | Norm | Attention | Parameter | Product | StreamSite
+Site = Out | In | Branch | Norm | Attention | Parameter | Product | Injected | StreamSite
 
 
 def names(key: str, site: Site) -> tuple[str, ...]:

@@ -104,7 +104,8 @@ class HookedTower(HookedModel):
             )
         self.__dict__["_parts"] = (tower, [place.native for stage in stages for place in stage.places])
         self._stages, self._stacks = stages, list(further_stages(self.root, self.entry))
-        self.switch = Switch([tower, *(stack.native for stack in self._stacks)])
+        varlen = any(getattr(site, "route", "") == "varlen" for site in family.block.values())
+        self.switch = Switch([tower, *(stack.native for stack in self._stacks)], varlen)
         self.wires: list[Wire] = []
         self.norms: dict[str, NormView] = {}
         self._build()
@@ -162,10 +163,16 @@ class HookedTower(HookedModel):
         self._table("", self.tower, self.family.embed, 0)
         self.blocks = nn.ModuleList(Group() for _ in self.layers)
         n = 0
+        injected: dict[str, dict[str, Point]] = {key: {} for key in self.family.between}
         for stage in self._stages:
             for place in stage.places:
                 n += 1
                 self._table(place.prefix, place.native, place.block, n)
+                for key, site in self.family.between.items():
+                    if n <= len(self._root_field(site.layers)):
+                        name = f"{place.prefix}{key}"
+                        injected[key][name] = self._point(name, site, self.tower, self.tower)
+                        self.depth[name] = n + 1
             self._table(stage.prefix, stage.native, self.family.stage, n + (stage is self._stages[-1]))
         self._table("", self.tower, self.family.head, n + 1)
         for stack, stage in zip(self.entry.stacks, self._stacks, strict=True):
@@ -174,6 +181,8 @@ class HookedTower(HookedModel):
                 self._table(place.prefix, place.native, place.block, n + 1)
             self._table(stage.prefix, stage.native, stack.head, n + 1)
         self._table("", self.tower, self.entry.head, n + 1)
+        for key, site in self.family.between.items():
+            self.wires.append(Wire(injected[key], partial(attach.attach_injected, self.tower, injected[key], site)))
         for name, point in self.hook_dict.items():
             point.name = name
 
@@ -224,12 +233,19 @@ class HookedTower(HookedModel):
             self.wires.append(Wire(stream, Stream(base, stream, middles, added).attach))
         self.depth |= dict.fromkeys(self.hook_dict.keys() - known, depth)
 
+    def _root_field(self, path: str) -> Any:
+        """A field of the whole model's configuration; empty where there is none (the tower is the whole model)."""
+        value: Any = getattr(self.root, "config", None)
+        for part in path.split("."):
+            value = getattr(value, part, ())
+        return value
+
     def _attach(self, site: sites.Site, module: nn.Module, base: nn.Module, points: dict[str, Point]) -> Any:
         match site:
             case sites.Out():
                 return partial(attach.attach_out, module, points, site, Nth(base, site.nth))
             case sites.In():
-                return partial(attach.attach_in, module, points)
+                return partial(attach.attach_in, module, points, site.copy)
             case sites.Norm():
                 attach.norm_kind(module)
                 return partial(attach.attach_norm, module, points, Nth(base, site.nth))
@@ -290,7 +306,8 @@ class HookedTower(HookedModel):
                 holder.add_module(part, AttentionGroup(module, base, site, scale) if attention else Group())  # type: ignore
             holder = getattr(holder, part)
         point = Point()
-        if self.family.grid and last not in ("hook_attn_scores", "hook_pattern"):
+        point.packed = self.family.packed
+        if (self.family.grid or self.family.packed) and last not in ("hook_attn_scores", "hook_pattern"):
             point.axes = 4 if any(name.endswith(end) for end in BY_HEAD) else 3
         holder.add_module(last, point)
         self.hook_dict[name] = point
@@ -405,7 +422,8 @@ class HookedTower(HookedModel):
             call(**given)
         except Stop as stopped:
             self._demand_fired(fired)
-            return stopped.resid.flatten(1, 2) if self.family.grid else stopped.resid
+            resid = stopped.resid.flatten(1, 2) if self.family.grid else stopped.resid
+            return resid.unsqueeze(0) if self.family.packed else resid
         finally:
             undo()
         raise AssertionError("the native forward never reached the layer to stop at")

@@ -1,5 +1,6 @@
 """HookedViT: a vision encoder with every activation under TransformerLens' names."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -175,6 +176,8 @@ class HookedViT(HookedTower):
         patch = two(self._size("patch_size", "patch_size"))
         if "image_size" in self.family.sizes or getattr(self.config, "image_size", None) is not None:
             return two(self._size("image_size", "image_size")), patch
+        if self.family.packed:  # images of any size
+            return (0, 0), patch
         side = round(self.config.num_patches**0.5)
         return (side * patch[0], side * patch[1]), patch
 
@@ -209,6 +212,8 @@ class HookedViT(HookedTower):
         return size
 
     def _inputs(self, inputs: Any, **kwargs: Any) -> dict[str, Any]:
+        if isinstance(inputs, Mapping):  # the native arguments, where pixels alone do not do (packed patches)
+            return {k: self._placed(v) for k, v in inputs.items()} | kwargs
         size = self._check_pixels(inputs)
         if size != two(self.cfg.image_size) and self.family.interpolate == "flag":
             kwargs.setdefault("interpolate_pos_encoding", True)

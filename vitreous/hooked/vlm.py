@@ -191,12 +191,7 @@ class HookedVLM(HookedTowers):
             raise BadInputError(
                 f"inputs must be what the processor returns (a mapping with input_ids), got {type(inputs).__name__}"
             )
-        return {k: self._place_input(v) for k, v in inputs.items()} | kwargs
-
-    def _place_input(self, value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        return value.to(self.device, self.dtype) if value.is_floating_point() else value.to(self.device)
+        return {k: self._placed(v) for k, v in inputs.items()} | kwargs
 
     def forward(self, inputs: Any, stop_at_layer: int | None = None, **kwargs: Any) -> Any:
         """Runs the native model.

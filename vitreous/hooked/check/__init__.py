@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitreous.hooked.check import edit, generating, gradient, parity, trace
+from vitreous.hooked.check import edit, generating, gradient, parity, reading, trace
 from vitreous.hooked.check.subject import Subject, subject
 
 CHECKS: dict[str, Callable[[Subject], None]] = {
@@ -24,6 +24,8 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "pattern and scores are what softmax makes": edit.patterns,
     "norm scales divide": edit.norm_scales,
     "split inputs": edit.split_inputs,
+    "norms are gain and bias": reading.norms,
+    "logits are read off the stream": reading.logits,
     "gradients reach each point": gradient.reaches,
     "hooks leave gradients alone": gradient.undisturbed,
     "generation with a KV cache": generating.with_a_kv_cache,

@@ -13,7 +13,7 @@ from vitreous.hooked.view import VIEWS
 @no_type_check
 def stream_adds_up(case: Subject) -> None:
     """`resid_pre + attn_out = resid_mid`, `resid_mid + mlp_out = resid_post`, or as the family says; blocks follow."""
-    cache, last = case.cache(), ""
+    cache, end = case.cache(), None
     for place in case.model.places:
         sums, layer = case.sums(place), place.prefix
         assert sums, f"nothing is said to add up in {layer}"
@@ -21,8 +21,11 @@ def stream_adds_up(case: Subject) -> None:
             close(sum(cache[t] for t in terms), cache[total], f"{' + '.join(terms)} is not {total}", 1e-5, 2)
         first = f"{layer}hook_resid_pre"
         if place.follows:
-            assert torch.equal(cache[first], cache[last]), f"{first} is not {last}"
-        last = place.leaves
+            assert torch.equal(cache[first], end), f"{first} is not what the layer before it ends with"
+        end = cache[place.leaves]
+        for added in (f"{layer}{name}" for name in place.between if f"{layer}{name}" in cache.cache_dict):
+            assert torch.count_nonzero(cache[added]), f"{added} adds nothing"
+            end = end + cache[added]
         if f"{layer}hook_mlp_in" in cache.cache_dict:
             assert torch.equal(cache[f"{layer}hook_mlp_in"], cache[f"{layer}hook_resid_mid"])
 
@@ -53,6 +56,7 @@ def attention_adds_up(case: Subject) -> None:
 @no_type_check
 def every_edit_matters(case: Subject) -> None:
     """Noise at each point changes the output, the same way twice and in place; declared inert points change nothing."""
+    twice = set(case.sample(-1))
     for name in case.model.points():
         edit = disturb(name)
 
@@ -65,7 +69,7 @@ def every_edit_matters(case: Subject) -> None:
             assert effect == 0, f"{name} is declared inert, and an edit moves the output by {effect:.2g}"
             continue
         assert effect > 1e-3, f"an edit of {name} has no effect"
-        if not name.startswith("blocks.0."):
+        if name in twice:
             assert distance(once, case.run({name: edit})) == 0, f"an edit of {name} is not deterministic"
         same(inside, once, f"an edit of {name} in place differs")
     assert distance(case.run(), case.clean) == 0, "the output does not come back"

@@ -42,10 +42,12 @@ def one_layer_explicit(case: Subject) -> None:
     for _, at, site in case.attentions():
         if site.route != "interface":
             continue
+        config = getattr(case.model.get_submodule(at).native, "config", None)
+        was_fused = getattr(config, "_attn_implementation", "") != "eager"  # Gemma 2 caps scores: never fused
         counter.n = 0
         with counter:
             case.run({f"{at}.hook_pattern": lambda t: None})
-        assert native - counter.n == 1, f"a hook on {at} made {native - counter.n} layers explicit"
+        assert native - counter.n == was_fused, f"a hook on {at} made {native - counter.n} layers explicit"
 
 
 @no_type_check
@@ -59,7 +61,7 @@ def fires_once(case: Subject) -> None:
     assert list(cache.keys()) == model.points(), "the cache is not in the order of points()"
     for place in model.places:
         _axes(case, place, cache)
-    if isinstance(model, HookedViT):
+    if isinstance(model, HookedViT) and not model.family.packed:
         n = cache["resid_pre", 0].shape[1]
         assert model.tokens.n == n == model.cfg.n_ctx, f"the token map has {model.tokens.n} positions, the stream {n}"
 

@@ -12,9 +12,12 @@ from vitreous.hooked.families.dinov3 import DINOV3
 from vitreous.hooked.families.flava import FLAVA_TEXT, FLAVA_VISION
 from vitreous.hooked.families.fusion import FLAVA_FUSION, VILT
 from vitreous.hooked.families.hiera import HIERA
-from vitreous.hooked.families.llama import LLAMA
+from vitreous.hooked.families.internvl import INTERNVL_VISION
+from vitreous.hooked.families.llama import COHERE, GEMMA, LLAMA, QWEN3_VL
 from vitreous.hooked.families.open_clip import OPEN_CLIP_CUSTOM_TEXT, OPEN_CLIP_TEXT, OPEN_CLIP_VISION
 from vitreous.hooked.families.open_clip_text import OPEN_CLIP_ROBERTA
+from vitreous.hooked.families.pixtral import PIXTRAL
+from vitreous.hooked.families.qwen_visual import QWEN2_VISUAL, QWEN3_VISUAL, QWEN25_VISUAL
 from vitreous.hooked.families.sam import SAM
 from vitreous.hooked.families.siglip import SIGLIP_TEXT, SIGLIP_VISION
 from vitreous.hooked.families.siglip2 import SIGLIP2_TEXT, SIGLIP2_VISION
@@ -25,6 +28,7 @@ from vitreous.hooked.families.video import TIMESFORMER, VIDEOMAE, VIVIT, VJEPA2
 from vitreous.hooked.families.vit import VIT
 from vitreous.hooked.families.vit_kin import IJEPA, MAE, MSN
 from vitreous.hooked.families.vlm import CONNECTORS, VLM_FAMILIES
+from vitreous.hooked.families.vlm.idefics import IDEFICS_VISION
 from vitreous.hooked.family import Family
 
 FAMILIES: tuple[Family, ...] = (
@@ -52,6 +56,15 @@ FAMILIES: tuple[Family, ...] = (
     CHINESE_CLIP_TEXT,
     ALTCLIP_VISION,
     LLAMA,
+    GEMMA,
+    COHERE,
+    QWEN3_VL,
+    PIXTRAL,
+    INTERNVL_VISION,
+    IDEFICS_VISION,
+    QWEN2_VISUAL,
+    QWEN25_VISUAL,
+    QWEN3_VISUAL,
     *CONNECTORS,
     ALTCLIP_TEXT,
     BLIP_VISION,
