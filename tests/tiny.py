@@ -169,6 +169,20 @@ def _flava() -> Any:
     )
 
 
+def _vilt() -> Any:
+    return transformers.ViltConfig(**SHAPE, **IMAGE, **WORDS, num_labels=5)
+
+
+def both() -> dict[str, Tensor]:
+    """Pixels and token ids."""
+    return {**ids(""), "pixel_values": pixels()}
+
+
+def hidden() -> Tensor:
+    """Hidden states."""
+    return torch.randn(2, 9, SHAPE["hidden_size"], generator=torch.Generator().manual_seed(0))
+
+
 def _sam() -> Any:
     return transformers.SamConfig(
         vision_config={**SHAPE, **IMAGE, **_SAM},
@@ -254,6 +268,11 @@ TINY: tuple[Tiny, ...] = (
     Tiny("FlavaModel", _flava),
     Tiny("FlavaImageModel", vision("FlavaImageConfig")),
     Tiny("FlavaModel", _flava, "text"),
+    Tiny("FlavaModel", _flava, "fusion", given=both),
+    Tiny("FlavaMultimodalModel", lambda: transformers.FlavaMultimodalConfig(**SHAPE), "fusion", given=hidden),
+    Tiny("ViltModel", _vilt, "fusion", given=both),
+    Tiny("ViltForQuestionAnswering", _vilt, "fusion", given=both),
+    Tiny("ViltForImageAndTextRetrieval", _vilt, "fusion", given=both),
     Tiny("FlavaTextModel", text("FlavaTextConfig"), "text"),
     Tiny("SwinModel", staged("SwinConfig", window_size=2)),
     Tiny("SwinModel", staged("SwinConfig", window_size=3, use_absolute_embeddings=True), note="padded"),

@@ -4,6 +4,7 @@ from vitreous.hooked.cache import ActivationCache
 from vitreous.hooked.clip import HookedCLIP
 from vitreous.hooked.families import FAMILIES, VLM_FAMILIES
 from vitreous.hooked.family import Entry, Family
+from vitreous.hooked.fusion import HookedFusion
 from vitreous.hooked.text import HookedTextEncoder
 from vitreous.hooked.token_map import TokenMap
 from vitreous.hooked.vit import HookedViT
@@ -16,6 +17,7 @@ __all__ = [
     "Entry",
     "Family",
     "HookedCLIP",
+    "HookedFusion",
     "HookedTextEncoder",
     "HookedVLM",
     "HookedViT",

@@ -104,8 +104,8 @@ class Family:
 
     Attributes:
         name: short name, as shown by `vitreous models`.
-        kind: what goes in, and out: `text` encodes, `language` predicts the next token, `connector` takes what a
-            vision tower gives to a language model.
+        kind: what goes in, and out: `text` encodes, `fusion` reads image and text in one sequence, `language` predicts
+            the next token, `connector` takes what a vision tower gives to a language model.
         classes: native class name -> how it uses the tower; `timm.Eva` and `open_clip.CLIP` say whose class it is.
         layer: classes of the layers that `block` describes; empty where a native class has layers of one kind only.
         embed: rows before the first block, relative to the tower, in execution order.
@@ -138,7 +138,7 @@ class Family:
     """
 
     name: str
-    kind: Literal["vision", "text", "connector", "language"]
+    kind: Literal["vision", "text", "fusion", "connector", "language"]
     classes: Mapping[str, Entry]
     layers: str
     block: Table

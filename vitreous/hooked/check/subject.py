@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from vitreous.hooked.family import applicable
+from vitreous.hooked.fusion import HookedFusion
 from vitreous.hooked.place import Place
 from vitreous.hooked.site import Attention, Norm, ResidMid
 from vitreous.hooked.text import HookedTextEncoder
@@ -138,7 +139,7 @@ class Subject:
         return modes.get(key) == "mode" or (modes.get(key) == "softmax" and square and self.fused)
 
 
-WRAPPERS: dict[str, Any] = {"vision": HookedViT, "text": HookedTextEncoder, "vlm": HookedVLM}
+WRAPPERS: dict[str, Any] = {"vision": HookedViT, "text": HookedTextEncoder, "fusion": HookedFusion, "vlm": HookedVLM}
 
 
 @no_type_check

@@ -10,6 +10,7 @@ from vitreous.hooked.families.deit import DEIT
 from vitreous.hooked.families.dinov2 import DINOV2, DINOV2_REGISTERS
 from vitreous.hooked.families.dinov3 import DINOV3
 from vitreous.hooked.families.flava import FLAVA_TEXT, FLAVA_VISION
+from vitreous.hooked.families.fusion import FLAVA_FUSION, VILT
 from vitreous.hooked.families.hiera import HIERA
 from vitreous.hooked.families.llama import LLAMA
 from vitreous.hooked.families.open_clip import OPEN_CLIP_CUSTOM_TEXT, OPEN_CLIP_TEXT, OPEN_CLIP_VISION
@@ -57,6 +58,8 @@ FAMILIES: tuple[Family, ...] = (
     BLIP_TEXT,
     FLAVA_VISION,
     FLAVA_TEXT,
+    FLAVA_FUSION,
+    VILT,
     VJEPA2,
     VIDEOMAE,
     VIVIT,
