@@ -84,7 +84,7 @@ class HookedFusion(HookedTower):
         config: Any = self.native.config.image_config  # type: ignore[union-attr]
         patch = two(config.patch_size)
         rows, cols = (n // p for n, p in zip(two(given["pixel_values"].shape[-2:]), patch, strict=True))
-        index = np.stack(np.indices((rows, cols)), -1).reshape(-1, 2)
+        index = np.indices((rows, cols)).reshape(2, -1).T
         own = replace(text_tokens(1), kind=("cls",))
         return joined(joined(own, patches(index, (rows, cols), patch)), text)
 
