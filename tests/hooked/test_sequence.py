@@ -13,9 +13,11 @@ from tests.tiny import redraw
 from tests.tiny_processor import embedded, local, picture
 from vitreous.errors import BadInputError, UnsupportedError
 from vitreous.hooked import prompt
-from vitreous.hooked.crop import Setting
+from vitreous.hooked.crop import Picture, Setting
 from vitreous.hooked.cross import key_maps
+from vitreous.hooked.families import VLM_FAMILIES
 from vitreous.hooked.family import VLMFamily
+from vitreous.hooked.layout import LAYOUTS
 from vitreous.hooked.sequence import positions, token_maps
 from vitreous.hooked.token_map import TokenMap
 
