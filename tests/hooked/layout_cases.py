@@ -308,7 +308,7 @@ CASES: tuple[Case, ...] = (
         "LlavaNextForConditionalGeneration",
         of("LlavaNextConfig", {**CLIP, **SMALL}, llama(), image_grid_pinpoints=PINPOINTS),
         next_processor,
-        sizes=(((100, 60), (63, 101)), ((80, 80),), ((200, 61),)),
+        sizes=(((100, 60), (63, 101)), ((80, 80),), ((180, 80),)),
         special=("cls",),
     ),
     Case(

@@ -13,10 +13,12 @@ from tests.tiny import redraw
 from tests.tiny_processor import embedded, local, picture
 from vitreous.errors import BadInputError, UnsupportedError
 from vitreous.hooked import prompt
-from vitreous.hooked.crop import Setting
+from vitreous.hooked.crop import Picture, Setting
 from vitreous.hooked.cross import key_maps
+from vitreous.hooked.families import VLM_FAMILIES
 from vitreous.hooked.family import VLMFamily
-from vitreous.hooked.sequence import token_maps
+from vitreous.hooked.layout import LAYOUTS
+from vitreous.hooked.sequence import positions, token_maps
 from vitreous.hooked.token_map import TokenMap
 
 
@@ -229,3 +231,21 @@ def test_kosmos_2_marks_its_queries_itself() -> None:
         first.pixels(2)
     with pytest.raises(BadInputError, match="no crop"):
         first.to_grid(torch.zeros(7))
+
+
+def test_the_padding_that_unpadding_leaves_is_no_part_of_the_image() -> None:
+    """LLaVA-NeXT, by hand: 90 x 40 pixels become 36 x 16 in the middle of 48 x 16, 12 rows of 4 pixels.
+
+    The image fills 9 of the rows, from the middle of one to the middle of another; the native model rounds (12 - 9) / 2
+    down to one row on either side, so that 10 stay, which begin 2 pixels (5 of the original's) above the image.
+    """
+    case = next(case for case in CASES if case.id == "llava-next")
+    base, tiles = LAYOUTS["mosaic"](Picture(size=(90, 40)), Setting(case.config(), ("cls",)))
+    assert (base.grid, base.box, base.before) == ((4, 4), (0, 0, 40, 90), ())
+    assert (tiles.grid, tiles.box) == ((10, 4), (0, -5, 40, 95))
+    rows = positions(tiles, (90, 40)).box[::5, [1, 3]]
+    assert rows.tolist() == [[0, 5], *([10.0 * i - 5, 10.0 * i + 5] for i in range(1, 9)), [85, 90]]
+
+
+def test_every_family_has_a_layout() -> None:
+    assert {family.name: family.layout for family in VLM_FAMILIES if family.layout not in LAYOUTS} == {}

@@ -93,7 +93,7 @@ def pictures(
     inputs: Mapping[str, Any], family: VLMFamily, sizes: Sequence[Sequence[Size]] | None, video: bool
 ) -> Iterator[Picture]:
     """The images (or videos) of a batch in order; without anything that counts them, as many as are asked for."""
-    grids = _rows(inputs.get("video_grid_thw" if video else "image_grid_thw"))
+    grids: Any = _rows(inputs.get("video_grid_thw" if video else "image_grid_thw"))
     pixels = inputs.get("pixel_values_videos" if video else "pixel_values")
     shape: Any = tuple(pixels.shape) if isinstance(pixels, Tensor) else ()
     if video:

@@ -7,24 +7,22 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import BadInputError
-from vitreous.hooked import cross, prompt, sequence
 from vitreous.hooked.checkpoint import load_native, load_processor
 from vitreous.hooked.compound import HookedTowers
 from vitreous.hooked.connector import HookedConnector
-from vitreous.hooked.crop import Setting
 from vitreous.hooked.family import VLMFamily
 from vitreous.hooked.generation import StepCaches, generate, generate_with_cache
 from vitreous.hooked.language import HookedLanguageModel
 from vitreous.hooked.loading import demand_vlm, locate
 from vitreous.hooked.model import NamesFilter
+from vitreous.hooked.prompted import Prompted
 from vitreous.hooked.step import Clock, Steps
 from vitreous.hooked.stream import Stop, stop_at
-from vitreous.hooked.token_map import TokenMap
 from vitreous.hooked.vit import HookedViT
 from vitreous.hooked.wiring import find
 
 
-class HookedVLM(HookedTowers):
+class HookedVLM(Prompted, HookedTowers):
     """A native VLM: `vision.`, `connector.` and `language.` hook points over the modules that it runs anyway.
 
     `vision` is a `HookedViT`, `language` a `HookedLanguageModel`, over the same points under unprefixed names.
@@ -127,56 +125,6 @@ class HookedVLM(HookedTowers):
         not those where image features are added to its stream."""
         once = tuple(f"language.{stack.prefix}" for stack in self.language._stacks)
         return [n for n in self.points("language.*") if not n.startswith(once) and not n.endswith("hook_deepstack")]
-
-    # --- images and text -----------------------------------------------------------------------------------------
-
-    def preprocess(self, images: Any, text: str | Sequence[str], **options: Any) -> prompt.Prompt:
-        """What the model takes, by its native processor; it also keeps the images' sizes, for `token_map`.
-
-        A prompt without an image token goes through the processor's chat template; where there is none, the image
-        tokens are put in front.
-
-        Args:
-            images: PIL images or Items: one, a list (of one prompt's images, or shared out among the prompts), a list
-                for each prompt, or None.
-            text: a prompt or a list of prompts, with or without image tokens.
-            **options: passed to the processor (`crop_to_patches`, `do_pan_and_scan`, `padding`, ...).
-
-        Raises:
-            BadInputError: without a processor; if there is no prompt, or not one image per image token.
-        """
-        if self.processor is None:
-            raise BadInputError(f"{self.name} has no processor: pass processor= to from_native")
-        return prompt.prepare(self.processor, images, text, options)
-
-    def token_map(
-        self, inputs: Mapping[str, Any], image_sizes: Sequence[Sequence[tuple[int, int]]] | None = None
-    ) -> list[TokenMap]:
-        """Which position of the language model's sequence is what, for each row.
-
-        Args:
-            inputs: what `preprocess` or the native processor returned.
-            image_sizes: height and width of the original images of each row; `preprocess` remembers them. Where they
-                are not known and not needed, boxes are in pixels of the resized image.
-
-        Raises:
-            BadInputError: if the image tokens are not as many as the images need, or sizes are needed and not there.
-            UnsupportedError: for a family whose layout is not known.
-        """
-        setting, sizes = self._setting(inputs), image_sizes or getattr(inputs, "image_sizes", None)
-        tokenizer = getattr(self.processor, "tokenizer", None)
-        return sequence.token_maps(inputs, self.family, setting, tokenizer, sizes)
-
-    def key_map(
-        self, inputs: Mapping[str, Any], image_sizes: Sequence[Sequence[tuple[int, int]]] | None = None
-    ) -> list[TokenMap]:
-        """Which key of the cross-attention is what, for each row (Mllama); arguments and errors as in `token_map`."""
-        sizes = image_sizes or getattr(inputs, "image_sizes", None)
-        return cross.key_maps(inputs, self.family, self._setting(inputs), sizes)
-
-    def _setting(self, inputs: Mapping[str, Any]) -> Setting:
-        special = self.vision._special() if "vision." in self.towers() else ()
-        return Setting(self.native.config, special, prompt.settings(self.processor, getattr(inputs, "options", {})))
 
     # --- running -------------------------------------------------------------------------------------------------
 
