@@ -40,9 +40,9 @@ def test_the_colour_of_an_object_is_read_where_its_box_is(model: HookedVLM) -> N
         _, cache = model.run_with_cache(edited, names_filter=[STREAM])
         for at, answer in ((inside, other), (outside, colour)):
 
-            def put(resid: Any, hook: Any, at: Any = at) -> Any:
+            def put(resid: Any, hook: Any, at: Any = at, source: Any = cache[STREAM]) -> Any:
                 resid = resid.clone()
-                resid[0, at] = cache[STREAM][0, at]
+                resid[0, at] = source[0, at]
                 return resid
 
             logits = model.run_with_hooks(inputs, fwd_hooks=[(STREAM, put)]).logits

@@ -22,6 +22,7 @@ class Prompted:
     family: VLMFamily
     processor: Any
     missing: str
+    towers: Any  # of `HookedTowers`
 
     def preprocess(self, images: Any, text: str | Sequence[str], **options: Any) -> prompt.Prompt:
         """What the model takes, by its native processor; it also keeps the images' sizes, for `token_map`.

@@ -30,12 +30,14 @@ PALIGEMMA = VLMFamily(
     name="paligemma",
     classes=("PaliGemmaForConditionalGeneration",),
     softcap="final_logit_softcapping",
+    layout="grid",
     inert=("vision.pool.*",),
     example=("google/paligemma-3b-pt-224", "google/paligemma2-3b-pt-224"),
 )
 GEMMA3 = VLMFamily(
     name="gemma3",
     classes=("Gemma3ForConditionalGeneration",),
+    layout="pooled",
     inert=("vision.pool.*",),
     example=("google/gemma-3-4b-it",),
 )

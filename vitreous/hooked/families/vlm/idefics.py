@@ -35,5 +35,6 @@ IDEFICS3 = VLMFamily(
     vision="model.vision_model",
     connector="model.connector",
     language="model.text_model",
+    layout="split",
     example=("HuggingFaceM4/Idefics3-8B-Llama3", "HuggingFaceTB/SmolVLM-256M-Instruct"),
 )

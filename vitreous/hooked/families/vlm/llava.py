@@ -53,21 +53,33 @@ LLAVA_NEXT = replace(
     LLAVA,
     name="llava-next",
     classes=("LlavaNextForConditionalGeneration",),
+    layout="mosaic",
     example=("llava-hf/llava-v1.6-mistral-7b-hf",),
 )
 LLAVA_ONEVISION = replace(
     LLAVA,
     name="llava-onevision",
     classes=("LlavaOnevisionForConditionalGeneration",),
+    layout="shrunk-mosaic",
     example=("llava-hf/llava-onevision-qwen2-0.5b-ov-hf",),
 )
-AYA = replace(LLAVA, name="aya", classes=("AyaVisionForConditionalGeneration",), example=("CohereLabs/aya-vision-8b",))
+AYA = replace(
+    LLAVA,
+    name="aya",
+    classes=("AyaVisionForConditionalGeneration",),
+    layout="pixel-shuffled",
+    example=("CohereLabs/aya-vision-8b",),
+)
 MISTRAL3 = replace(
     LLAVA,
     name="mistral3",
     classes=("Mistral3ForConditionalGeneration",),
+    layout="rows",
     example=("mistralai/Mistral-Small-3.1-24B-Instruct-2503",),
 )
 INTERNVL = VLMFamily(
-    name="internvl", classes=("InternVLForConditionalGeneration",), example=("OpenGVLab/InternVL3-1B-hf",)
+    name="internvl",
+    classes=("InternVLForConditionalGeneration",),
+    layout="pixel-shuffled",
+    example=("OpenGVLab/InternVL3-1B-hf",),
 )
