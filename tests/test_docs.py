@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
@@ -31,3 +34,18 @@ def test_how_to_add_a_family() -> None:
     assert set(names["report"].checks) <= set(CHECKS)
     assert "parity with every point hooked" in names["report"].checks
     assert names["model"].points("blocks.1.attn.*")[0] == "blocks.1.attn.hook_q"
+
+
+def test_vision_language_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.hooked.test_loading_vlm import processor
+    from tests.tiny_vlm import VLM_TINY
+    from vitreous.hooked import loading
+
+    folder = tmp_path / "pretrained" / "assets" / "scenes-vlm"
+    VLM_TINY[0].native().save_pretrained(folder)
+    processor().save_pretrained(folder)
+    monkeypatch.setattr(loading, "files", lambda package: tmp_path)
+    names, printed = run("models.md")
+    assert "language.blocks.0.attn.hook_pattern" in printed
+    assert names["model"].missing == ""
+    assert not torch.equal(names["plain"], names["edited"])
