@@ -31,3 +31,11 @@ def test_how_to_add_a_family() -> None:
     assert set(names["report"].checks) <= set(CHECKS)
     assert "parity with every point hooked" in names["report"].checks
     assert names["model"].points("blocks.1.attn.*")[0] == "blocks.1.attn.hook_q"
+
+
+def test_vision_language_models() -> None:
+    names, printed = run("models.md")
+    assert "language.blocks.0.attn.hook_pattern" in printed
+    assert " on a" in printed  # the description of a scene ends with its background
+    assert names["model"].missing == ""
+    assert names["plain"].shape == names["edited"].shape

@@ -117,7 +117,8 @@ def through(point: Point, value: Tensor) -> tuple[Tensor, bool]:
     new = point(value)
     if new is not value:
         reference = value if before is None and value._version == version else before
-        return new, reference is None or new.shape != reference.shape or not torch.equal(new, reference)
+        unknown = reference is None or new.is_meta or new.shape != reference.shape
+        return new, unknown or not torch.equal(new, reference)
     return new, not torch.equal(new, before) if before is not None else value._version != version
 
 
