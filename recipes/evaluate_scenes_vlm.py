@@ -169,7 +169,7 @@ each seen once with about 12 questions). Made to be looked into: every answer ca
 processor = AutoProcessor.from_pretrained(folder)
 model = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
 inputs = processor(images=scene.image, text="<image> what colour is the ring ?", return_tensors="pt")
-new = model.generate(**inputs)[:, inputs.input_ids.shape[1]:]
+new = model.generate(**inputs)[:, inputs.input_ids.shape[1] :]
 processor.batch_decode(new, skip_special_tokens=True)  # ['red']
 ```
 
@@ -179,8 +179,9 @@ A prompt is `<image>`, a space, and one question as `vitreous.data.language` wor
 chat.
 
 Figures: `python recipes/evaluate_scenes_vlm.py vitreous/scenes-vlm --card`; {n:,} unseen scenes of one to four objects,
-all their questions, greedy, exact match of the whole answer. Blanked: a mid-grey picture. Guesser: always the most
-frequent answer of that row.
+all their questions, greedy, exact match of the whole answer. Guesser: always the most frequent answer of that row.
+Blanked: the same questions with a mid-grey picture. The model takes that for a scene without objects ("zero", "no"), so
+the column says what it answers when it sees nothing, which is not the same as its best guess from the words alone.
 
 | question | n | accuracy | bar | blanked | guesser |
 | --- | --- | --- | --- | --- | --- |
@@ -191,6 +192,8 @@ frequent answer of that row.
 | within a kind | n | accuracy | blanked | guesser |
 | --- | --- | --- | --- | --- |
 {varieties}
+
+{weak}
 
 | descriptions ("{describe}") | share |
 | --- | --- |
@@ -212,6 +215,8 @@ def write_card(folder: Path, result: dict) -> None:
     vision, text = model.config.vision_config, model.config.text_config
     asked = result["questions"]
     missed = [k for k, bar in BARS.items() if asked[k]["accuracy"] < bar]
+    alone = {k for k, v in asked.items() if v["majority"] == 1.0}  # one truth only: the guesser knows it
+    weak = [k for k, v in asked.items() if k not in alone and v["accuracy"] < v["majority"] + 0.05]
     rows = [
         f"| {k} | {v['n']:,} | {v['accuracy']:.3f} | {BARS.get(k, 0):.2f} | {v['blanked']:.3f} | {v['majority']:.3f} |"
         for k, v in asked.items()
@@ -236,6 +241,7 @@ def write_card(folder: Path, result: dict) -> None:
         n_empty=result["n_empty"],
         describe=DESCRIBE,
         questions="\n".join(rows).replace("| 0.00 |", "| - |"),
+        weak=f"Less than 0.05 above the guesser: {', '.join(weak) or 'none'}.",
         verdict=f"Below the bar: {', '.join(missed)}." if missed else "Every bar is reached.",
         varieties="\n".join(
             f"| {k} | {v['n']:,} | {v['accuracy']:.3f} | {v['blanked']:.3f} | {v['majority']:.3f} |"
