@@ -241,13 +241,16 @@ def test_nothing_is_left_behind(model: HookedVLM) -> None:
         gc.collect()
         return sum(issubclass(type(o), Tensor) for o in gc.get_objects())
 
+    def hooks() -> int:
+        return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.native.modules())
+
     inputs = VLM_TINY[0].inputs()
     model.generate_with_cache(inputs, names_filter="*", **GREEDY)
-    before = tensors()
+    before, native_hooks = tensors(), hooks()  # transformers collects hidden states with hooks that it leaves there
     out, steps = model.generate_with_cache(inputs, names_filter=RESID, **GREEDY)
     assert tensors() == before + 1 + N
     with pytest.raises(ZeroDivisionError):
         model.generate(inputs, fwd_hooks=[("*", lambda t, hook: None), (RESID, lambda t, hook: 1 / 0)], **GREEDY)
     del out, steps
     assert tensors() == before
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.native.modules())
+    assert hooks() == native_hooks
