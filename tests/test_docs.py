@@ -6,12 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 
 
 def run(page: str) -> tuple[dict[str, Any], str]:
     """Runs the Python blocks of a page in one namespace; returns the names they define and what they print."""
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.S)
+    blocks = re.findall(r"```python\n(.*?)```", ((ROOT if page == "README.md" else DOCS) / page).read_text(), re.S)
     assert blocks, f"{page} has no Python"
     names: dict[str, Any] = {"__name__": "docs"}
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -39,3 +42,11 @@ def test_vision_language_models() -> None:
     assert " on a" in printed  # the description of a scene ends with its background
     assert names["model"].missing == ""
     assert names["plain"].shape == names["edited"].shape
+
+
+def test_readme() -> None:
+    names, _ = run("README.md")
+    vlm, inputs, answer = (names[k] for k in ("vlm", "inputs", "answer"))
+    patched = vlm.generate(inputs, fwd_hooks=[("connector.hook_out", names["patch"])])
+    assert (answer(vlm.generate(inputs)), answer(patched)) == ("red", "pink")  # as the page says
+    assert not torch.equal(names["clean"], names["ablated"])

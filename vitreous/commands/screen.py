@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 
+PIPED_WIDTH = 180
+"""Columns where there is no terminal to ask."""
+
+
 def quiet() -> None:
     """Keep other libraries' banners and bars off the screen; to be called before they are imported."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -45,9 +49,12 @@ def figure(value: Any) -> str:
 
 
 def _console() -> Any:
+    import sys
+
     from rich.console import Console
 
-    return Console(soft_wrap=True)
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ  # names stay whole for grep
+    return Console(soft_wrap=True, width=PIPED_WIDTH if piped else None)
 
 
 def _box() -> Any:
