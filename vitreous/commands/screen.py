@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-
 PIPED_WIDTH = 180
 """Columns where there is no terminal to ask."""
 
