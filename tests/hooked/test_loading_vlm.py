@@ -84,6 +84,8 @@ def test_a_processor_that_needs_a_library_names_it(folder: Path, monkeypatch: py
     assert model.processor is None
     assert "requires the Torchvision library" in model.missing
     assert "\n" not in model.missing
+    with pytest.raises(BadInputError, match="requires the Torchvision library"):
+        model.preprocess([], "a")
     assert model.generate(VLM_TINY[0].inputs(), max_new_tokens=1, pad_token_id=0).shape == (2, 22)
 
 
