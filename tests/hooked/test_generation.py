@@ -77,7 +77,7 @@ def test_each_step_is_one_position_of_a_forward_without_a_cache(model: HookedVLM
             worst = max(worst, float((whole - value)[real].abs().max()))
             assert steps[0][name].shape[1] == length
             assert all(step[name].shape[1] == 1 for step in steps[1:])
-    assert worst <= 2e-5  # measured: 3e-6
+    assert worst <= 2e-5  # measured: 7e-6
 
 
 def test_image_points_are_in_the_first_step_only(model: HookedVLM) -> None:
