@@ -3,11 +3,12 @@
 import pytest
 
 from tests.tiny import TINY, Tiny
+from tests.tiny_reader import READER_TINY
 from tests.tiny_vlm import VLM_TINY
 from vitreous.hooked import FAMILIES, VLM_FAMILIES, HookedVLM
 from vitreous.hooked.check import CHECKS, check_family
 
-ALL = TINY + VLM_TINY
+ALL = TINY + VLM_TINY + READER_TINY
 
 
 @pytest.mark.parametrize("tiny", ALL, ids=lambda t: t.id)

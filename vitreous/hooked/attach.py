@@ -12,22 +12,28 @@ from vitreous.hooked.attention import SLOT, Switch
 from vitreous.hooked.fallback import AttentionMode, per_head
 from vitreous.hooked.point import Point, exact, through
 from vitreous.hooked.site import SPLIT_POINTS, Injected, Out
-from vitreous.hooked.view import VIEWS, View
+from vitreous.hooked.view import VIEWS, Call, View
 from vitreous.hooked.weight import weights
-from vitreous.hooked.wiring import Nth, Points, Undo, around, on_both, on_input, on_output
+from vitreous.hooked.wiring import Points, Undo, around, on_both, on_input, on_output
 
 
 @no_type_check
-def attach_out(module: nn.Module, points: Points, site: Out, nth: Nth) -> list[Undo]:
+def attach_out(module: nn.Module, points: Points, site: Out, call: Call) -> list[Undo]:
     """The output of a module, shown as `b pos d`."""
     (point,) = points.values()
 
     def plain(out: Tensor) -> Tensor:
-        out = exposed(point, out)
+        out = point(_leaf(out)) if site.constant else exposed(point, out)
         return out.clone() if site.copy else out
 
+    def part(out: Tensor) -> Tensor:
+        start, end = call.given.get(site.start, 0), call.given.get(site.until, out.shape[1])
+        return torch.cat([out[:, :start], point(out[:, start:end].clone()), out[:, end:]], 1)
+
+    if site.start or site.until:
+        return [*call.undo(), on_output(module, call(part))]
     if not site.layout:  # what a projection puts out is read after the heads' results, which come before
-        return [*nth.undo(), on_output(module, nth(plain), prepend=not isinstance(module, nn.Linear))]
+        return [*call.undo(), on_output(module, call(plain), prepend=not isinstance(module, nn.Linear))]
     axes = (layout := site.layout).split()
     grid = [a for a in axes if a not in ("b", "d")]
     shown = f"b ({' '.join(grid)}) d"
@@ -36,14 +42,21 @@ def attach_out(module: nn.Module, points: Points, site: Out, nth: Nth) -> list[U
         sizes = {axis: n for axis, n in zip(axes, out.shape, strict=True) if axis in grid}
         return rearrange(point(rearrange(out, f"{layout} -> {shown}")), f"{shown} -> {layout}", **sizes)
 
-    return [*nth.undo(), on_output(module, nth(edit))]
+    return [*call.undo(), on_output(module, call(edit))]
 
 
 @no_type_check
-def attach_in(module: nn.Module, points: Points, copy: bool = False) -> list[Undo]:
+def _leaf(value: Tensor) -> Tensor:
+    """A copy that gradients reach, where there are gradients."""
+    value = value.clone()
+    return value.requires_grad_() if torch.is_grad_enabled() and not value.requires_grad else value
+
+
+@no_type_check
+def attach_in(module: nn.Module, points: Points, call: Call, copy: bool = False) -> list[Undo]:
     """The input of a module."""
     (point,) = points.values()
-    return [on_input(module, partial(exposed, point, copy=copy))]
+    return [*call.undo(), on_input(module, call(partial(exposed, point, copy=copy)))]
 
 
 @no_type_check
@@ -72,7 +85,7 @@ def attach_half(module: nn.Module, points: Points, half: int) -> list[Undo]:
 
 
 @no_type_check
-def attach_norm(module: nn.Module, points: Points, nth: Nth) -> list[Undo]:
+def attach_norm(module: nn.Module, points: Points, call: Call) -> list[Undo]:
     """The divisor of a norm, then its output; the native output stands unless the divisor was edited."""
     scale_point, *after = points.values()
 
@@ -86,7 +99,7 @@ def attach_norm(module: nn.Module, points: Points, nth: Nth) -> list[Undo]:
             out = point(out) if point.active else out
         return out
 
-    return [*nth.undo(), on_both(module, nth(edit))]
+    return [*call.undo(), on_both(module, call(edit))]
 
 
 @no_type_check
@@ -252,9 +265,7 @@ def attach_parameter(
             resize = getattr(module, method)
             hidden[method] = lambda *a, **k: point(resize(*a, **k).clone())
         elif not isinstance(held, nn.Module):
-            value = weights(module, name)[0].clone()
-            fixed = torch.is_grad_enabled() and not value.requires_grad
-            hidden[name] = point(value.requires_grad_() if fixed else value)
+            hidden[name] = point(_leaf(weights(module, name)[0]))
 
     def embedded(out: Tensor) -> Tensor:
         return out if method in hidden else point(out)

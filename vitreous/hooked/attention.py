@@ -168,6 +168,13 @@ for _native, _name in (*NAMES.items(), *VARLEN.items()):
     ALL_MASK_ATTENTION_FUNCTIONS.register(_name, eager_mask)
 
 
+_ROUTED: dict[int, tuple[Any, str | None, int]] = {}
+"""The configurations that are routed now: id -> (configuration, native implementation, number of towers).
+
+Towers may share one: Kosmos-2's projection is made with the configuration of its language model.
+"""
+
+
 @no_type_check
 class Switch:
     """Routes attention through `hooked_attention` while anybody needs it, and puts it back afterwards.
@@ -181,24 +188,25 @@ class Switch:
         self.parts = parts
         self.names = VARLEN if varlen else NAMES
         self.users = 0
-        self.saved: list[tuple[Any, str | None]] = []
         self.found: list[Any] = []
 
     def acquire(self) -> Callable[[], None]:
         """Counts one user in; returns the call that counts it out."""
-        if not self.users:
-            self.saved = [(config, config._attn_implementation_internal) for config in self.configs()]
-            for config, native in self.saved:
-                config._attn_implementation_internal = self.names["eager" if native == "eager" else "sdpa"]
+        for config in () if self.users else self.configs():
+            _, native, towers = _ROUTED.get(id(config), (config, config._attn_implementation_internal, 0))
+            _ROUTED[id(config)] = (config, native, towers + 1)
+            config._attn_implementation_internal = self.names["eager" if native == "eager" else "sdpa"]
         self.users += 1
         return self._release
 
     def _release(self) -> None:
         self.users -= 1
-        if not self.users:
-            for config, native in self.saved:
+        for config in () if self.users else self.configs():
+            _, native, towers = _ROUTED.pop(id(config))
+            if towers > 1:
+                _ROUTED[id(config)] = (config, native, towers - 1)
+            else:
                 config._attn_implementation_internal = native
-            self.saved = []
 
     def configs(self) -> list[Any]:
         """Every distinct configuration object; some modules hold their own copy of the model's. Looked for once."""

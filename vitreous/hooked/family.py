@@ -49,7 +49,7 @@ POST_LN_CROSS: Sums = (
 
 @dataclass(frozen=True)
 class Stack:
-    """More layers of the same native model, run after the tower's last one: a decoder, a predictor, a pooler.
+    """More layers of the same native model, run after the tower's last one (a decoder, a pooler) or before its first.
 
     Attributes:
         name: what its points begin with: `decoder` gives `decoder.blocks.0.hook_resid_pre`.
@@ -59,6 +59,7 @@ class Stack:
         sums: what adds up in a layer.
         embed: rows before its first layer.
         head: rows after its last layer.
+        first: whether it runs before the tower: the encoder of a language model whose tower is the decoder.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Stack:
     sums: Sums = PRE_LN
     embed: Table = field(default_factory=dict)
     head: Table = field(default_factory=dict)
+    first: bool = False
 
 
 LIBRARIES = ("timm", "open_clip")
@@ -83,6 +85,8 @@ class Entry:
         call: the method that runs the tower alone; empty for the model's own forward.
         head: rows added after the family's own `head` table (classifier, projection).
         stacks: further stacks of layers, in execution order, before the rows of `head`.
+        final: paths, from the root, of what a language model's output goes through before the unembedding, in order.
+        given: arguments that the tower needs when it runs without the rest of its model, e.g. `{"is_decoder": True}`.
         drop: for each prefix of weights that published checkpoints may lack, the options that build the model
             without that part, e.g. `{"pooler.": {"add_pooling_layer": False}}`.
         inert: globs of points that cannot change this class's output (a pooling head that runs and is not used).
@@ -95,6 +99,8 @@ class Entry:
     call: str = ""
     head: Table = field(default_factory=dict)
     stacks: tuple[Stack, ...] = ()
+    final: tuple[str, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
     drop: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     inert: tuple[str, ...] = ()
     argument: str = ""
@@ -137,10 +143,11 @@ class Family:
         time_last: whether positions are ordered (row, column, frame) rather than (frame, row, column).
         noise: name of the argument that orders the patches of a masked autoencoder, which drops the last of them.
         padding: how the tokenizer pads (text).
+        demands: fields of the config that decide about the architecture -> the value that the rows are written for.
         sizes: our name of a size -> the config's name of it (dotted; a leading `/` starts at the native model), where
             it is not the usual one. A tower without a config is its own.
         processor: transformers' image processor class (PIL backend) that fits when a checkpoint brings none.
-        inert: globs of points that cannot change the output of any class.
+        inert: globs of points that cannot change the output of any class; `blocks.-1.` is the last layer.
         example: hub checkpoints that load with this family, for tables and error messages.
     """
 
@@ -168,6 +175,7 @@ class Family:
     time_last: bool = False
     noise: str = ""
     padding: Literal["longest", "max_length"] = "longest"
+    demands: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, str] = field(default_factory=dict)
     processor: str = "ViTImageProcessorPil"
     inert: tuple[str, ...] = ()
@@ -218,7 +226,10 @@ class VLMFamily:
         classes: native class names.
         vision: path of the vision tower.
         connector: path of what maps image features into the language model's space; empty without one.
-        language: path of the language model, without its unembedding.
+        language: path of the language model (of its decoder), without its unembedding.
+        stacks: further stacks of the language model; those of an encoder run first.
+        final: paths of what the language model's output goes through, in order, before the unembedding; missing ones
+            are left out.
         unembed: path of the unembedding.
         head: rows of the language model that live outside of it, after its own; paths start with `/`.
         image_token: the config's field with the id of the image placeholder.
@@ -226,6 +237,7 @@ class VLMFamily:
             the tower's output. Layers from there on cannot change the output.
         layout: where an image's positions are in the sequence: a name in `vitreous.hooked.layout.LAYOUTS`.
         softcap: see `Entry.softcap`; of the text config.
+        once: globs of points of the language model that a generation reaches in its first step only.
         inert: globs of points that cannot change the output of any checkpoint.
         example: hub checkpoints that load with this family.
     """
@@ -235,12 +247,15 @@ class VLMFamily:
     vision: str = "model.vision_tower"
     connector: str = "model.multi_modal_projector"
     language: str = "model.language_model"
+    stacks: tuple[Stack, ...] = ()
+    final: tuple[str, ...] = ()
     unembed: str = "lm_head"
     head: Table = field(default_factory=dict)
     image_token: str = "image_token_id"
     feature_layer: str = ""
     layout: str = ""
     softcap: str = ""
+    once: tuple[str, ...] = ()
     inert: tuple[str, ...] = ()
     example: tuple[str, ...] = ()
 
@@ -278,6 +293,14 @@ def beyond(family: Family) -> list[str]:
     return list(found)
 
 
+def after(table: Table, key: str, more: Table) -> dict[str, Site]:
+    """A table with more rows after one of its rows."""
+    rows: dict[str, Site] = {}
+    for name, site in table.items():
+        rows |= {name: site, **(more if name == key else {})}
+    return rows
+
+
 def pre_ln(
     *,
     ln1: str,
@@ -296,6 +319,7 @@ def pre_ln(
     route: str = "interface",
     ln1_post: str = "",
     ln2_post: str = "",
+    view: str = "",
 ) -> dict[str, Site]:
     """The rows of a pre-LN block: `x + attn(ln1(x))`, then `x + mlp(ln2(x))`.
 
@@ -318,6 +342,7 @@ def pre_ln(
         route: see `Attention.route`.
         ln1_post: norm of what attention puts out, if any; then `attn_out` is not used.
         ln2_post: norm of what the MLP puts out, if any; then `mlp_out` is not used.
+        view: see `Out.view`; of everything from the second norm on.
     """
     attn_out = attn_out or attn
     rows: dict[str, Site] = {"hook_resid_pre": ResidPre()}
@@ -328,10 +353,10 @@ def pre_ln(
         "attn": Attention(attn, out=out, qkv=qkv, route=route, norm="ln1_post" if ln1_post else ""),
         **({"attn.ln": Norm(attn_norm, optional=True)} if attn_norm else {}),
         **_contribution("attn", attn_out, ln1_post, "ln1_post"),
-        "hook_resid_mid": ResidMid(ln2),
+        "hook_resid_mid": ResidMid(ln2, view=view),
         "hook_mlp_in": MlpIn(),
-        "ln2": Norm(ln2),
-        "mlp.hook_pre": Out(pre) if isinstance(pre, str) else pre,
+        "ln2": Norm(ln2, view=view),
+        "mlp.hook_pre": Out(pre, view=view) if isinstance(pre, str) else pre,
     }
     if isinstance(pre_linear, Branch):
         rows["mlp.hook_pre_linear"] = pre_linear
@@ -340,17 +365,17 @@ def pre_ln(
     if mlp_norm:
         rows |= {"mlp.hook_mid": In(mlp_norm, optional=True), "mlp.ln": Norm(mlp_norm, optional=True)}
     return rows | {
-        "mlp.hook_post": In(post),
-        **_contribution("mlp", mlp_out, ln2_post, "ln2_post"),
+        "mlp.hook_post": In(post, view=view),
+        **_contribution("mlp", mlp_out, ln2_post, "ln2_post", view),
         "hook_resid_post": ResidPost(),
     }
 
 
-def _contribution(part: str, out: str | Scaled | Out, norm: str, key: str) -> dict[str, Site]:
+def _contribution(part: str, out: str | Scaled | Out, norm: str, key: str, view: str = "") -> dict[str, Site]:
     """The row of what attention or the MLP adds to the stream; with a norm after it, the norm's."""
     if norm:
         return {key: Norm(norm, also=f"hook_{part}_out")}
-    return {f"hook_{part}_out": Out(out) if isinstance(out, str) else out}
+    return {f"hook_{part}_out": Out(out, view=view) if isinstance(out, str) else out}
 
 
 def post_ln(
@@ -396,7 +421,9 @@ def post_ln(
     }
     if cross:
         rows |= {
-            "cross_attn": Attention(cross, out=f"/{cross_dense}", qkv=qkv, route=route, optional=True),
+            "cross_attn": Attention(
+                cross, out=f"/{cross_dense}", qkv=qkv, route=route, optional=True, total="hook_cross_attn_out"
+            ),
             "hook_cross_attn_out": Out(cross_dense, optional=True),
             "hook_resid_mid_cross": In(cross_norm, optional=True),
             "ln2": Norm(cross_norm, optional=True),

@@ -40,7 +40,9 @@ class HookedLanguageModel(HookedTextEncoder):
         own, entry = demand_family(type(native).__name__, "language")
         unembed = f"/{family.unembed}"
         head = {**entry.head, **family.head, "unembed.hook_in": In(unembed), "unembed.hook_out": Out(unembed)}
-        return cls(native, own, processor, name, root=root, entry=replace(entry, head=head, softcap=family.softcap))
+        stacks = (*entry.stacks, *family.stacks)
+        entry = replace(entry, head=head, stacks=stacks, final=family.final, softcap=family.softcap)
+        return cls(native, own, processor, name, root=root, entry=entry)
 
     # --- reading the stream --------------------------------------------------------------------------------------
 
@@ -66,12 +68,20 @@ class HookedLanguageModel(HookedTextEncoder):
     def to_logits(self, resid: Float[Tensor, "*axes d"], norm: bool = True) -> Float[Tensor, "*axes d_vocab"]:
         """Logits of a residual stream: final norm, unembedding and soft-cap, as the native model does it.
 
+        Post-LN decoders (BLIP, BART) have no final norm: their stream is `hook_normalized_resid_post`.
+
         Args:
             resid: a stream, of any layer.
             norm: whether to apply the final norm (False for what has passed it).
         """
-        normed = self.norm("ln_final")(resid) if norm else resid
-        return self.cap(self.unembedding.forward(normed))
+        normed = self.norm("ln_final")(resid) if norm and "ln_final" in self.norms else resid
+        return self.cap(self.unembedding.forward(self.finish(normed)))
+
+    def finish(self, normed: Float[Tensor, "*axes d"]) -> Float[Tensor, "*axes d_out"]:
+        """What the unembedding reads, made of the language model's output: mostly that very output."""
+        for module in (find(self.root, self.root, path) for path in self.entry.final):
+            normed = normed if module is None else module(normed)
+        return normed
 
     def cap(self, logits: Float[Tensor, "*axes d_vocab"]) -> Float[Tensor, "*axes d_vocab"]:
         """What the native model does to the unembedding's output: soft-capping, where its class does it."""
@@ -84,8 +94,8 @@ class HookedLanguageModel(HookedTextEncoder):
         def call(**given: Any) -> CausalLMOutputWithPast:
             if "input_ids" in given:
                 given["inputs_embeds"] = self.native.get_input_embeddings()(given.pop("input_ids"))  # type: ignore
-            out = self.native(**given)
-            logits = self.cap(self.unembedding(out.last_hidden_state))
+            out = self.native(**{**self.entry.given, **given})
+            logits = self.cap(self.unembedding(self.finish(out.last_hidden_state)))
             return CausalLMOutputWithPast(logits=logits, past_key_values=out.get("past_key_values"))
 
         return call

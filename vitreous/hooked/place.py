@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from vitreous.hooked.family import Entry, Family, Sums, Table
+from vitreous.hooked.family import Entry, Family, Stack, Sums, Table
 from vitreous.hooked.wiring import find, find_layers
 
 
@@ -38,11 +38,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Stage:
-    """Layers of one width, and the module that the rows at their end are relative to."""
+    """Layers of one width, and the module that the rows at their end are relative to; of a stack its record, too."""
 
     prefix: str
     native: nn.Module
     places: tuple[Place, ...]
+    stack: Stack | None = None
 
 
 def main_stages(native: nn.Module, tower: nn.Module, family: Family) -> list[Stage]:
@@ -60,7 +61,7 @@ def main_stages(native: nn.Module, tower: nn.Module, family: Family) -> list[Sta
 
 
 def further_stages(native: nn.Module, entry: Entry) -> Iterator[Stage]:
-    """The stacks that run after the tower's last layer."""
+    """The stacks that run before or after the tower's own layers."""
     for stack in entry.stacks:
         base = find(native, native, stack.base)
         if base is None:
@@ -72,4 +73,4 @@ def further_stages(native: nn.Module, entry: Entry) -> Iterator[Stage]:
                 Place(name, layer, stack.block, stack.sums, i > 0)
                 for i, (name, layer) in enumerate(zip(names, layers, strict=True))
             )
-            yield Stage(f"{stack.name}.", base, places)
+            yield Stage(f"{stack.name}.", base, places, stack)

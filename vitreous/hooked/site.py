@@ -23,6 +23,10 @@ class Out:
         nth: which call of a module that runs several times in one forward; 0 for one that runs once.
         copy: the native forward adds to the output in place; it gets a copy, so that caches keep what hooks saw.
         scale: LayerScale's parameter, relative to the layer, where it is not a parameter of the module itself.
+        view: name of the view (see `view`) that turns the native layout into the stream's, by what enters the layer.
+        start: name of the layer's argument with the position from which the output is shown; from the first if empty.
+        until: as `start`, of the position before which it ends; to the last if empty.
+        constant: it does not depend on weights (sinusoids); it is made to require a gradient, so that one arrives.
     """
 
     path: str
@@ -33,6 +37,10 @@ class Out:
     nth: int = 0
     copy: bool = False
     scale: str = ""
+    view: str = ""
+    start: str = ""
+    until: str = ""
+    constant: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,14 @@ class In:
         optional: the module may be missing; then the point does not exist.
         identity: an `nn.Identity` will do: the native forward calls it all the same.
         copy: others read the same tensor (it is part of the output, too): an edit in place must not reach them.
+        view: see `Out.view`.
     """
 
     path: str
     optional: bool = False
     identity: bool = False
     copy: bool = False
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,13 +87,17 @@ class Norm:
         path: the module.
         also: one more point on the output, outside the group, e.g. `hook_ln_final`.
         optional: the module may be missing; then the points do not exist.
-        nth: see `Out.nth`.
+        nth: see `Out.nth`; counted from the start of the forward of what `since` names.
+        view: see `Out.view`.
+        since: path of a module; what the table belongs to if empty.
     """
 
     path: str
     also: str = ""
     optional: bool = False
     nth: int = 0
+    view: str = ""
+    since: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from vitreous.hooked.model import HookedModel
 from vitreous.hooked.place import Place, Stage, further_stages, main_stages
 from vitreous.hooked.point import Point
 from vitreous.hooked.stream import Contribution, Stop, Stream, scaled, stop_at
-from vitreous.hooked.view import VIEWS, View
+from vitreous.hooked.view import VIEWS, Call, View
 from vitreous.hooked.weight import weights
-from vitreous.hooked.wiring import Nth, Wire, find
+from vitreous.hooked.wiring import Wire, find
 
 STREAM = sites.ResidPre | sites.ResidMid | sites.MlpIn | sites.ResidPost | sites.Scaled | sites.Viewed
 
@@ -102,6 +102,7 @@ class HookedTower(HookedModel):
                 f"{type(native).__name__} has no {self.entry.tower or 'tower'}.{family.layers}; family {family.name!r} "
                 "was written for another version of transformers"
             )
+        _demand(tower, family)
         self.__dict__["_parts"] = (tower, [place.native for stage in stages for place in stage.places])
         self._stages, self._stacks = stages, list(further_stages(self.root, self.entry))
         varlen = any(getattr(site, "route", "") == "varlen" for site in family.block.values())
@@ -134,8 +135,9 @@ class HookedTower(HookedModel):
 
     @property
     def parts(self) -> list[Stage]:
-        """The tower's stages (mostly one), then the further stacks."""
-        return [*self._stages, *self._stacks]
+        """The tower's stages (mostly one) and the further stacks, in execution order."""
+        first = [part for part in self._stacks if part.stack.first]  # type: ignore[union-attr]
+        return [*first, *self._stages, *(part for part in self._stacks if part not in first)]
 
     @property
     def config(self) -> Any:
@@ -150,7 +152,8 @@ class HookedTower(HookedModel):
     @property
     def inert(self) -> tuple[str, ...]:
         """Globs of points that cannot change the output."""
-        return (*self.family.inert, *self.entry.inert)
+        last = f"blocks.{len(self.layers) - 1}."
+        return tuple(glob.replace("blocks.-1.", last) for glob in (*self.family.inert, *self.entry.inert))
 
     def norm(self, key: str) -> NormView:
         """A native norm by its canonical name, e.g. `blocks.3.ln1` or `ln_final`."""
@@ -160,6 +163,7 @@ class HookedTower(HookedModel):
 
     def _build(self) -> None:
         self.depth: dict[str, int] = {}
+        self._stacked(True, 0)
         self._table("", self.tower, self.family.embed, 0)
         self.blocks = nn.ModuleList(Group() for _ in self.layers)
         n = 0
@@ -175,16 +179,23 @@ class HookedTower(HookedModel):
                         self.depth[name] = n + 1
             self._table(stage.prefix, stage.native, self.family.stage, n + (stage is self._stages[-1]))
         self._table("", self.tower, self.family.head, n + 1)
-        for stack, stage in zip(self.entry.stacks, self._stacks, strict=True):
-            self._table(stage.prefix, stage.native, stack.embed, n + 1)
-            for place in stage.places:
-                self._table(place.prefix, place.native, place.block, n + 1)
-            self._table(stage.prefix, stage.native, stack.head, n + 1)
+        self._stacked(False, n + 1)
         self._table("", self.tower, self.entry.head, n + 1)
         for key, site in self.family.between.items():
             self.wires.append(Wire(injected[key], partial(attach.attach_injected, self.tower, injected[key], site)))
         for name, point in self.hook_dict.items():
             point.name = name
+
+    def _stacked(self, first: bool, depth: int) -> None:
+        """The points of the stacks that run before the tower, or after it."""
+        for part in self._stacks:
+            stack = part.stack
+            if stack is None or stack.first != first:
+                continue
+            self._table(part.prefix, part.native, stack.embed, depth)
+            for place in part.places:
+                self._table(place.prefix, place.native, place.block, depth)
+            self._table(part.prefix, part.native, stack.head, depth)
 
     def _table(self, prefix: str, base: nn.Module, table: Table, depth: int) -> None:
         """Makes the points of one table and the wires that carry them.
@@ -243,12 +254,14 @@ class HookedTower(HookedModel):
     def _attach(self, site: sites.Site, module: nn.Module, base: nn.Module, points: dict[str, Point]) -> Any:
         match site:
             case sites.Out():
-                return partial(attach.attach_out, module, points, site, Nth(base, site.nth))
+                return partial(attach.attach_out, module, points, site, Call(base, site.nth, site.view))
             case sites.In():
-                return partial(attach.attach_in, module, points, site.copy)
+                return partial(attach.attach_in, module, points, Call(base, 0, site.view), site.copy)
             case sites.Norm():
                 attach.norm_kind(module)
-                return partial(attach.attach_norm, module, points, Nth(base, site.nth))
+                since = find(self.root, base, site.since)
+                assert since is not None
+                return partial(attach.attach_norm, module, points, Call(since, site.nth, site.view))
             case sites.Attention():
                 out = find(base, module, site.out) if site.out else None
                 found = [find(base, module, path) for path in site.qkv]
@@ -455,6 +468,21 @@ class HookedTower(HookedModel):
         for name, point in self.hook_dict.items():
             new.hook_dict[name].adopt(point)
         return new
+
+
+def _demand(tower: nn.Module, family: Family) -> None:
+    """Raises for a variant of the architecture that the family's rows do not describe.
+
+    Raises:
+        UnsupportedError: naming the field of the configuration.
+    """
+    for name, wanted in family.demands.items():
+        found = getattr(getattr(tower, "config", None), name, wanted)
+        if found != wanted:
+            raise UnsupportedError(
+                f"{type(tower).__name__} with {name}={found!r} is another architecture than family {family.name!r}, "
+                f"which is written for {name}={wanted!r}"
+            )
 
 
 def attribute(root: Any, base: Any, path: str) -> Any:

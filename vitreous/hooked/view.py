@@ -12,6 +12,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from vitreous.hooked.wiring import Undo, first_input
+
 Shape = tuple[int, ...]
 
 
@@ -29,6 +31,47 @@ class View:
 
 
 @no_type_check
+class Call:
+    """Lets an edit act on one call of a module in a forward of `base`, in the stream's layout.
+
+    Args:
+        base: the module whose forward starts the count, and whose input says what the layout is.
+        nth: the call that counts, from 1; 0 for every call.
+        view: name of the view between the module's layout and the stream's.
+    """
+
+    def __init__(self, base: nn.Module, nth: int = 0, view: str = "") -> None:
+        self.base, self.nth, self.view = base, nth, view
+        self.count, self.entered = 0, ()
+        self.given: dict[str, Any] = {}
+
+    def start(self, _: nn.Module, args: Any, kwargs: Any) -> None:
+        """Starts counting again, and keeps the shape of what enters the base, and its other arguments."""
+        self.count, self.given = 0, kwargs
+        if self.view:
+            self.entered = tuple(first_input(args, kwargs).shape)
+
+    def __call__(self, edit: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """`edit(..., out)`, for the chosen call; other calls return `out` as it is."""
+        view = VIEWS[self.view]
+
+        def viewed(*values: Tensor) -> Tensor:
+            shown = (view.show(self.base, value, self.entered) for value in values)
+            return view.hide(self.base, edit(*shown), self.entered)
+
+        def counted(*values: Tensor) -> Tensor:
+            self.count += 1
+            return act(*values) if self.count == self.nth else values[-1]
+
+        act = viewed if self.view else edit
+        return counted if self.nth else act
+
+    def undo(self) -> list[Undo]:
+        """Starts over with each forward of the base; how to stop."""
+        return [self.base.register_forward_pre_hook(self.start, with_kwargs=True).remove]
+
+
+@no_type_check
 def _same(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
     return value
 
@@ -37,6 +80,17 @@ def _same(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
 def _frames(layer: Any, entered: Shape) -> dict[str, int]:
     """Frames and batch of a divided layer (TimeSformer), whose patches are ordered (row column frame)."""
     return {"b": entered[0], "t": layer.config.num_frames}
+
+
+@no_type_check
+def _unflatten(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    """`[b*pos, d]` to the stream."""
+    return value.unflatten(0, entered[:2])
+
+
+@no_type_check
+def _flatten(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    return value.flatten(0, 1)
 
 
 @no_type_check
@@ -102,6 +156,7 @@ def _from_windows(attn: nn.Module, value: Tensor, entered: Shape) -> Tensor:
 
 VIEWS: dict[str, View] = {
     "": View(_same, _same),
+    "flat": View(_unflatten, _flatten),
     "without cls": View(_no_cls),
     "frames": View(_join_frames, _split_frames),
     "mean over frames": View(_mean_frames),

@@ -1,6 +1,7 @@
 """HookedVLM: a vision-language model with every activation of its towers under canonical names."""
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -110,21 +111,24 @@ class HookedVLM(Prompted, HookedTowers):
     @property
     def inert(self) -> tuple[str, ...]:
         """Globs of points that cannot change the output: what the vision tower computes and nobody reads."""
+        own = getattr(getattr(self, "connector", None), "inert", ())
+        declared = (*self.family.inert, *(f"connector.{glob}" for glob in own))
         config: Any = self.native.config
         layer = getattr(config, self.family.feature_layer, None) if self.family.feature_layer else None
         if layer is None:
-            return self.family.inert
+            return declared
         n = self.vision.cfg.n_layers
         last = max(i if i >= 0 else i + n + 1 for i in ([layer] if isinstance(layer, int) else layer))
         unread = tuple(f"vision.blocks.{i}.*" for i in range(last, n))
-        return (*self.family.inert, *unread, "vision.ln_final.*", "vision.hook_ln_final", "vision.pool.*")
+        return (*declared, *unread, "vision.ln_final.*", "vision.hook_ln_final", "vision.pool.*")
 
     @property
     def decoding(self) -> list[str]:
         """Points that fire at every step of a generation: those of the language model, but not of an encoder in it, and
-        not those where image features are added to its stream."""
-        once = tuple(f"language.{stack.prefix}" for stack in self.language._stacks)
-        return [n for n in self.points("language.*") if not n.startswith(once) and not n.endswith("hook_deepstack")]
+        not those that the family says are reached once."""
+        once = tuple(f"language.{stack.prefix}*" for stack in self.language._stacks)
+        once += self.family.once
+        return [n for n in self.points("language.*") if not any(fnmatchcase(n, glob) for glob in once)]
 
     # --- running -------------------------------------------------------------------------------------------------
 

@@ -107,7 +107,7 @@ def with_first(out: Any, new: Tensor) -> Any:
     return new if isinstance(out, Tensor) else (new, *out[1:])
 
 
-_HIDDEN = ("hidden_states", "hidden_state", "inputs_embeds", "x", "input", "queries")
+_HIDDEN = ("hidden_states", "hidden_state", "inputs_embeds", "x", "input", "queries", "query_embeds")
 
 
 @no_type_check
@@ -129,7 +129,8 @@ def on_input(module: nn.Module, edit: Callable[[Tensor], Tensor]) -> Undo:
     """Passes a module's input through `edit`."""
 
     def hook(_: nn.Module, args: Any, kwargs: Any) -> Any:
-        return with_input(args, kwargs, edit(first_input(args, kwargs)))
+        x = first_input(args, kwargs)
+        return None if x is None else with_input(args, kwargs, edit(x))  # None: the module was given ids instead
 
     return module.register_forward_pre_hook(hook, with_kwargs=True).remove
 
@@ -159,35 +160,6 @@ def on_both(module: nn.Module, edit: Callable[[Tensor, Tensor], Tensor]) -> Undo
 
 
 @no_type_check
-class Nth:
-    """Lets an edit act on one call only of a module that runs several times in a forward of `base`.
-
-    Args:
-        base: the module whose forward starts the count.
-        nth: the call that counts, from 1; 0 for every call.
-    """
-
-    def __init__(self, base: nn.Module, nth: int) -> None:
-        self.base, self.nth, self.count = base, nth, 0
-
-    def reset(self, *_: Any) -> None:
-        """Starts counting again."""
-        self.count = 0
-
-    def __call__(self, edit: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """`edit(..., out)`, for the chosen call; other calls return `out` as it is."""
-
-        def counted(*values: Tensor) -> Tensor:
-            self.count += 1
-            return edit(*values) if self.count == self.nth else values[-1]
-
-        return counted if self.nth else edit
-
-    def undo(self) -> list[Undo]:
-        """Counts from the start of each forward of the base; how to stop."""
-        return [self.base.register_forward_pre_hook(self.reset).remove] if self.nth else []
-
-
 def around(module: nn.Module, method: str, before: Callable[[dict[str, Any]], None], after: Callable[[], None]) -> Undo:
     """Calls `before(keyword arguments)` and `after()` around every call of a method, also when it raises."""
     if method == "forward":

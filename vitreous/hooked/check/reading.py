@@ -32,13 +32,15 @@ def logits(case: Subject) -> None:
     if not isinstance(case.model, HookedVLM):
         return
     language = case.model.language
-    last, normed = f"language.{language.places[-1].leaves}", "language.hook_ln_final"
-    cache = case.cache([last, normed])
+    last, normed, read = f"language.{language.places[-1].leaves}", "language.hook_ln_final", "language.unembed.hook_in"
+    cache = case.cache([name for name in (last, normed, read) if name in case.model.hook_dict])
     with torch.no_grad():
         want = tensors({"logits": case.call().logits})
-        for made, how in (
-            (language.to_logits(cache[last]), "to_logits of the last stream"),
-            (language.to_logits(cache[normed], norm=False), "to_logits of the final norm"),
-            (language.cap(cache[normed] @ language.W_U + language.b_U), "the final norm times W_U"),
-        ):
-            close(case.seen([made])[0], case.seen(want)[0], f"{how} is not the logits", 1e-5)
+        made = {
+            "to_logits of the last stream": language.to_logits(cache[last]),
+            "what the unembedding reads, times W_U": language.cap(cache[read] @ language.W_U + language.b_U),
+        }
+        if normed in cache.cache_dict:
+            made["to_logits of the final norm"] = language.to_logits(cache[normed], norm=False)
+        for how, logits in made.items():
+            close(case.seen([logits])[0], case.seen(want)[0], f"{how} is not the logits", 1e-5)

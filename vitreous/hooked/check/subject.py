@@ -179,10 +179,12 @@ def _as_hook(f: Callable[..., Any]) -> Callable[..., Any]:
 
 @no_type_check
 def tensors(out: Any) -> list[Tensor]:
-    """Every floating-point tensor in a native output."""
+    """Every floating-point tensor in a native output, but for patterns, which fused attention does not return."""
     if isinstance(out, Tensor):
         return [out] if out.is_floating_point() else []
-    values = out.values() if isinstance(out, Mapping) else out if isinstance(out, list | tuple) else ()
+    if isinstance(out, Mapping):
+        out = [value for key, value in out.items() if not key.endswith("attentions")]
+    values = out if isinstance(out, list | tuple) else ()
     return [t for value in values for t in tensors(value)]
 
 

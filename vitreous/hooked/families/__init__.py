@@ -16,6 +16,7 @@ from vitreous.hooked.families.internvl import INTERNVL_VISION
 from vitreous.hooked.families.llama import COHERE, GEMMA, LLAMA, QWEN3_VL
 from vitreous.hooked.families.open_clip import OPEN_CLIP_CUSTOM_TEXT, OPEN_CLIP_TEXT, OPEN_CLIP_VISION
 from vitreous.hooked.families.open_clip_text import OPEN_CLIP_ROBERTA
+from vitreous.hooked.families.opt import OPT
 from vitreous.hooked.families.pixtral import PIXTRAL
 from vitreous.hooked.families.qwen_visual import QWEN2_VISUAL, QWEN3_VISUAL, QWEN25_VISUAL
 from vitreous.hooked.families.sam import SAM
@@ -27,7 +28,7 @@ from vitreous.hooked.families.timm_vit import TIMM_DEIT, TIMM_VIT, TIMM_VIT_AFTE
 from vitreous.hooked.families.video import TIMESFORMER, VIDEOMAE, VIVIT, VJEPA2
 from vitreous.hooked.families.vit import VIT
 from vitreous.hooked.families.vit_kin import IJEPA, MAE, MSN
-from vitreous.hooked.families.vlm import CONNECTORS, VLM_FAMILIES
+from vitreous.hooked.families.vlm import CONNECTORS, TOWERS, VLM_FAMILIES
 from vitreous.hooked.families.vlm.idefics import IDEFICS_VISION
 from vitreous.hooked.family import Family
 
@@ -65,7 +66,9 @@ FAMILIES: tuple[Family, ...] = (
     QWEN2_VISUAL,
     QWEN25_VISUAL,
     QWEN3_VISUAL,
+    OPT,
     *CONNECTORS,
+    *TOWERS,
     ALTCLIP_TEXT,
     BLIP_VISION,
     BLIP_TEXT,

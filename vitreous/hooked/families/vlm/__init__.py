@@ -1,7 +1,18 @@
-"""Every vision-language family, written out, and the connectors between their towers."""
+"""Every vision-language family, written out, and the connectors and towers that occur in these only."""
 
+from vitreous.hooked.families.vlm.blip import BLIP, BLIP_DECODER
+from vitreous.hooked.families.vlm.blip2 import (
+    BLIP2,
+    BLIP2_VISION,
+    INSTRUCT_QFORMER,
+    INSTRUCTBLIP,
+    INSTRUCTBLIP_VISION,
+    QFORMER,
+)
 from vitreous.hooked.families.vlm.gemma import GEMMA3, GEMMA3_PROJECTOR, PALIGEMMA, PALIGEMMA_PROJECTOR
 from vitreous.hooked.families.vlm.idefics import IDEFICS3, IDEFICS3_CONNECTOR
+from vitreous.hooked.families.vlm.janus import JANUS, JANUS_ALIGNER, JANUS_VISION
+from vitreous.hooked.families.vlm.kosmos2 import KOSMOS2, KOSMOS2_PROJECTION, KOSMOS2_TEXT, KOSMOS2_VISION
 from vitreous.hooked.families.vlm.llava import (
     AYA,
     INTERNVL,
@@ -25,6 +36,19 @@ CONNECTORS: tuple[Family, ...] = (
     IDEFICS3_CONNECTOR,
     QWEN2_MERGER,
     QWEN3_MERGER,
+    QFORMER,
+    INSTRUCT_QFORMER,
+    JANUS_ALIGNER,
+    KOSMOS2_PROJECTION,
+)
+
+TOWERS: tuple[Family, ...] = (
+    BLIP_DECODER,
+    BLIP2_VISION,
+    INSTRUCTBLIP_VISION,
+    JANUS_VISION,
+    KOSMOS2_VISION,
+    KOSMOS2_TEXT,
 )
 
 VLM_FAMILIES: tuple[VLMFamily, ...] = (
@@ -38,4 +62,9 @@ VLM_FAMILIES: tuple[VLMFamily, ...] = (
     GEMMA3,
     IDEFICS3,
     QWEN_VL,
+    BLIP,
+    BLIP2,
+    INSTRUCTBLIP,
+    JANUS,
+    KOSMOS2,
 )

@@ -59,5 +59,6 @@ QWEN_VL = VLMFamily(
     vision="model.visual",
     connector="model.visual.merger",
     layout="merged",
+    once=("*.hook_deepstack",),
     example=("Qwen/Qwen2-VL-2B-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct", "Qwen/Qwen3-VL-2B-Instruct"),
 )

@@ -1,0 +1,88 @@
+"""Tiny vision-language models that read the image by cross-attention, or through learnt queries; see `tests.tiny`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import transformers
+
+from tests.tiny import IMAGE, SHAPE, Tiny, dual, ids, pixels
+from tests.tiny_vlm import DECODER, IMAGE_TOKEN, PAD, with_pixels
+
+
+def blip() -> Any:
+    return dual("BlipConfig", text={"encoder_hidden_size": 32})()
+
+
+OPT = {
+    "hidden_size": 32,
+    "ffn_dim": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 120,
+    "max_position_embeddings": 64,
+    "pad_token_id": PAD,
+}
+
+
+QFORMER = {**SHAPE, "hidden_size": 16, "num_hidden_layers": 3, "vocab_size": 120, "encoder_hidden_size": 32}
+
+
+def qformer(name: str, text: Any, **options: Any) -> Callable[[], Any]:
+    """BLIP-2 and its kin: three layers of Q-Former, of which two read the image."""
+    return lambda: getattr(transformers, f"{name}Config")(
+        vision_config={**SHAPE, **IMAGE},
+        qformer_config={**QFORMER, **options},
+        text_config=text(),
+        num_query_tokens=5,
+        image_token_index=IMAGE_TOKEN,
+    )
+
+
+def opt() -> Any:
+    return transformers.OPTConfig(**OPT, word_embed_proj_dim=32)
+
+
+def instructed() -> dict[str, Any]:
+    """An instruction for the Q-Former, too, of which the second is shorter."""
+    rows = {f"qformer_{key}": value for key, value in ids("InstructBlip").items()}
+    return {**with_pixels(5)(), **rows}
+
+
+def llama() -> Any:
+    return transformers.LlamaConfig(**DECODER)
+
+
+VQ = {"embed_dim": 8, "base_channels": 32, "channel_multiplier": [1, 1], "num_res_blocks": 1, "num_embeddings": 16}
+
+
+def kosmos() -> Any:
+    text = {"embed_dim": 32, "layers": 2, "ffn_dim": 64, "attention_heads": 4}
+    return transformers.Kosmos2Config(
+        vision_config={**SHAPE, **IMAGE},
+        text_config={**text, "vocab_size": 120, "max_position_embeddings": 64, "pad_token_id": PAD},
+        latent_query_num=5,
+    )
+
+
+def marked() -> dict[str, Any]:
+    """Where the image goes is a mask."""
+    rows = with_pixels(5)()
+    return {**rows, "image_embeds_position_mask": (rows["input_ids"] == IMAGE_TOKEN).long()}
+
+
+def janus() -> Any:
+    return transformers.JanusConfig(
+        vision_config={**SHAPE, **IMAGE, "mlp_ratio": 2.0, "projection_dim": 32},
+        text_config=llama(),
+        vq_config=VQ,
+        image_token_id=IMAGE_TOKEN,
+    )
+
+
+READER_TINY: tuple[Tiny, ...] = (
+    Tiny("BlipForConditionalGeneration", blip, "vlm", given=lambda: {**ids("Blip"), "pixel_values": pixels()}),
+    Tiny("Blip2ForConditionalGeneration", qformer("Blip2", opt), "vlm", given=with_pixels(5)),
+    Tiny("InstructBlipForConditionalGeneration", qformer("InstructBlip", llama), "vlm", given=instructed),
+    Tiny("JanusForConditionalGeneration", janus, "vlm", given=with_pixels(16)),
+    Tiny("Kosmos2ForConditionalGeneration", kosmos, "vlm", given=marked),
+)
