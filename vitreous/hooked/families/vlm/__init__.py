@@ -1,7 +1,7 @@
 """Every vision-language family, written out, and the connectors between their towers."""
 
 from vitreous.hooked.families.vlm.gemma import GEMMA3, GEMMA3_PROJECTOR, PALIGEMMA, PALIGEMMA_PROJECTOR
-from vitreous.hooked.families.vlm.idefics import IDEFICS3, IDEFICS3_CONNECTOR
+from vitreous.hooked.families.vlm.idefics import IDEFICS2, IDEFICS2_CONNECTOR, IDEFICS3, IDEFICS3_CONNECTOR
 from vitreous.hooked.families.vlm.llava import (
     AYA,
     INTERNVL,
@@ -23,6 +23,7 @@ CONNECTORS: tuple[Family, ...] = (
     PALIGEMMA_PROJECTOR,
     GEMMA3_PROJECTOR,
     IDEFICS3_CONNECTOR,
+    IDEFICS2_CONNECTOR,
     QWEN2_MERGER,
     QWEN3_MERGER,
 )
@@ -37,5 +38,6 @@ VLM_FAMILIES: tuple[VLMFamily, ...] = (
     PALIGEMMA,
     GEMMA3,
     IDEFICS3,
+    IDEFICS2,
     QWEN_VL,
 )
