@@ -92,6 +92,14 @@ _GEMMA3 = decoder(
 _GEMMA2 = decoder("Gemma2Config", head_dim=8, sliding_window=6, query_pre_attn_scalar=8, final_logit_softcapping=3.0)
 _INTERNVL = {"image_seq_length": 4, "downsample_ratio": 0.5}
 _PIXTRAL = tower("PixtralVisionConfig")
+_RESAMPLER = {
+    "hidden_size": 32,
+    "resampler_n_latents": 3,
+    "resampler_depth": 2,
+    "resampler_n_heads": 4,
+    "resampler_head_dim": 8,
+    "num_key_value_heads": 2,
+}
 _QWEN_VISION = {"depth": 2, "num_heads": 4, "patch_size": PATCH, "hidden_size": 32, "intermediate_size": 64}
 _QWEN = {"vision_start_token_id": START_TOKEN, "video_token_id": 9, "vision_end_token_id": 10}
 _VISUAL2 = ("Qwen2VLVisionConfig", {**_QWEN_VISION, "embed_dim": 32, "mlp_ratio": 2, "hidden_size": 32})
@@ -203,6 +211,17 @@ VLM_TINY: tuple[Tiny, ...] = (
         vlm("Idefics3Config", tower("Idefics3VisionConfig"), decoder("LlamaConfig"), scale_factor=2),
         "vlm",
         given=lambda: {**sequence(4), "pixel_values": pixels()[:, None]},
+    ),
+    Tiny(
+        "Idefics2ForConditionalGeneration",
+        vlm(
+            "Idefics2Config",
+            tower("Idefics2VisionConfig", num_hidden_layers=1),  # float32 rounds off too much over six layers in a row
+            decoder("MistralConfig", sliding_window=None),
+            perceiver_config=_RESAMPLER,
+        ),
+        "vlm",
+        given=lambda: {**sequence(3), "pixel_values": pixels()[:, None]},
     ),
     Tiny(
         "SmolVLMForConditionalGeneration",

@@ -64,7 +64,10 @@ class Stream:
 
     def _enter(self, x: Tensor) -> Tensor:
         self.entered = tuple(x.shape)
-        return self.points["hook_resid_pre"](x) if self.active("hook_resid_pre") else x
+        if not self.active("hook_resid_pre"):
+            return x
+        expanded = 0 in x.stride()  # learnt latents, one for the whole batch: they cannot be edited in place
+        return self.points["hook_resid_pre"](x.clone() if expanded else x)
 
     def _contribution(self, point: Point, show: Any) -> Any:
         """Shows what is added; what an edit adds to it is carried, the module's own output stays."""

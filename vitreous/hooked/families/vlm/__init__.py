@@ -10,7 +10,7 @@ from vitreous.hooked.families.vlm.blip2 import (
     QFORMER,
 )
 from vitreous.hooked.families.vlm.gemma import GEMMA3, GEMMA3_PROJECTOR, PALIGEMMA, PALIGEMMA_PROJECTOR
-from vitreous.hooked.families.vlm.idefics import IDEFICS3, IDEFICS3_CONNECTOR
+from vitreous.hooked.families.vlm.idefics import IDEFICS2, IDEFICS2_CONNECTOR, IDEFICS3, IDEFICS3_CONNECTOR
 from vitreous.hooked.families.vlm.janus import JANUS, JANUS_ALIGNER, JANUS_VISION
 from vitreous.hooked.families.vlm.kosmos2 import KOSMOS2, KOSMOS2_PROJECTION, KOSMOS2_TEXT, KOSMOS2_VISION
 from vitreous.hooked.families.vlm.llava import (
@@ -34,6 +34,7 @@ CONNECTORS: tuple[Family, ...] = (
     PALIGEMMA_PROJECTOR,
     GEMMA3_PROJECTOR,
     IDEFICS3_CONNECTOR,
+    IDEFICS2_CONNECTOR,
     QWEN2_MERGER,
     QWEN3_MERGER,
     QFORMER,
@@ -61,6 +62,7 @@ VLM_FAMILIES: tuple[VLMFamily, ...] = (
     PALIGEMMA,
     GEMMA3,
     IDEFICS3,
+    IDEFICS2,
     QWEN_VL,
     BLIP,
     BLIP2,
