@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import Kosmos2Config, MllamaForConditionalGeneration
+from transformers import BlipProcessor, Kosmos2Config, MllamaForConditionalGeneration
 
-from tests.hooked.layout_cases import CASES, Case, mllama_config, mllama_processor
+from tests.hooked.layout_cases import CASES, Case, mllama_config, mllama_processor, pil
 from tests.tiny import redraw
-from tests.tiny_processor import embedded, local, picture
+from tests.tiny_processor import embedded, local, picture, tokenizer
 from vitreous.errors import BadInputError, UnsupportedError
-from vitreous.hooked import prompt
+from vitreous.hooked import HookedVLM, prompt
 from vitreous.hooked.crop import Picture, Setting
 from vitreous.hooked.cross import key_maps
 from vitreous.hooked.families import VLM_FAMILIES
@@ -244,9 +244,37 @@ def test_the_padding_that_unpadding_leaves_is_no_part_of_the_image() -> None:
     assert (base.grid, base.box, base.before) == ((4, 4), (0, 0, 40, 90), ())
     assert (tiles.grid, tiles.box) == ((10, 4), (0, -5, 40, 95))
     rows = positions(tiles, (90, 40)).box[::5, [1, 3]]
-    want = [[0, 5], *([10.0 * i - 5, 10.0 * i + 5] for i in range(1, 9)), [85, 90]]
-    assert rows == pytest.approx(np.array(want))
+    literal = [[0, 5], *([10 * i - 5, 10 * i + 5] for i in range(1, 9)), [85, 90]]
+    assert np.allclose(rows, literal)
 
 
 def test_every_family_has_a_layout() -> None:
     assert {family.name: family.layout for family in VLM_FAMILIES if family.layout not in LAYOUTS} == {}
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.cls in {cls for f in VLM_FAMILIES for cls in f.classes}], ids=lambda c: c.id
+)
+def test_wrapped_models_answer_as_the_layouts_do(case: Case) -> None:
+    """The family's own record and the vision tower's own special positions, through `HookedVLM`."""
+    native, processor = case.native(), case.processor()
+    made, want = maps(case, native, processor, pictures(case))
+    model = HookedVLM.from_native(native, processor)
+    assert (model.family.layout, model.family.image_token) == (case.layout, case.field)
+    inputs = model.preprocess(pictures(case), texts(case), **case.options)
+    assert all(torch.equal(inputs[k], v) for k, v in made.items() if isinstance(v, torch.Tensor))
+    for found, tokens in zip(model.token_map(inputs), want, strict=True):
+        assert found.kind == tokens.kind
+        assert np.array_equal(found.box, tokens.box)
+
+
+def test_a_decoder_that_reads_images_by_cross_attention_alone_has_text_only() -> None:
+    """BLIP: no token stands for the image, and the prompt needs none."""
+    family = VLMFamily(name="blip", classes=(), layout="outside", image_token="")
+    processor = BlipProcessor(pil("Blip", size={"height": 32, "width": 32}), tokenizer(hold=False))
+    made = prompt.prepare(processor, [picture((40, 60)), picture((8, 8))], ["the ring is", "where"], {})
+    assert made["pixel_values"].shape == (2, 3, 32, 32)
+    first, second = token_maps(made, family, Setting(None), processor.tokenizer, made.image_sizes)
+    assert first.kind == ("text",) * 3
+    assert second.kind == ("pad", "pad", "text")
+    assert (first.token, first.sizes) == (("the", "ring", "is"), ())

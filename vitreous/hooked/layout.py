@@ -133,6 +133,11 @@ def mark(picture: Picture, setting: Setting) -> tuple[Crop, ...]:
     return (Crop((0, 0), canvas.whole(size) if size else (0, 0, 0, 0), True, ("separator",)),)
 
 
+def outside(picture: Picture, setting: Setting) -> tuple[Crop, ...]:
+    """No position at all: the decoder reads the image through cross-attention, and no token marks it (BLIP)."""
+    return ()
+
+
 LAYOUTS: dict[str, Layout] = {
     "grid": grid,
     "llava": llava,
@@ -147,5 +152,6 @@ LAYOUTS: dict[str, Layout] = {
     "queries": queries,
     "florence": florence,
     "mark": mark,
+    "outside": outside,
 }
 """Name of a layout, as a `VLMFamily` has it -> the function."""

@@ -8,8 +8,8 @@ from vitreous.errors import BadInputError
 from vitreous.hooked.canvas import Size
 from vitreous.hooked.preprocess import to_images
 
-OWN = frozenset({"Blip2Processor", "InstructBlipProcessor", "Florence2Processor", "Kosmos2Processor"})
-"""Processors that put the image tokens in by themselves and take none in the text; one image for each text."""
+OWN = frozenset({"BlipProcessor", "Blip2Processor", "InstructBlipProcessor", "Florence2Processor", "Kosmos2Processor"})
+"""Processors that take no image token in the text (they put their own in, or need none); one image for each text."""
 
 
 class Prompt(dict[str, Any]):

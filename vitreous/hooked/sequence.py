@@ -68,7 +68,7 @@ def token_maps(
     for row in range(len(ids)):
         spans = [span for at, queue in queues for span in fill(np.flatnonzero(at[row]), queue, family, setting)]
         maps.append(row_map(ids[row], seen[row] != 0, sorted(spans, key=lambda s: s.at[0]), family, tokenizer))
-    if left := sum(length_hint(queue) for _, queue in queues):
+    if family.layout != "outside" and (left := sum(length_hint(queue) for _, queue in queues)):
         raise BadInputError(f"{left} images are left over: the rows have fewer image tokens than the images need")
     return maps
 
@@ -81,6 +81,8 @@ def places(inputs: Mapping[str, Any], ids: np.ndarray, family: VLMFamily, settin
     """
     if video:
         return ids == (getattr(setting.config, "video_token_id", None) or -1)
+    if family.layout == "outside":
+        return np.zeros_like(ids, dtype=bool)
     if inputs.get("image_embeds_position_mask") is not None:  # Kosmos-2 has an id per query
         return inputs["image_embeds_position_mask"].cpu().numpy() != 0
     token = getattr(setting.config, family.image_token, None)
