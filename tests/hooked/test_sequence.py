@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import BlipProcessor, Kosmos2Config, MllamaForConditionalGeneration
+from transformers import (
+    BlipProcessor,
+    Idefics2Config,
+    Idefics2ImageProcessorPil,
+    Idefics2Processor,
+    Kosmos2Config,
+    MllamaForConditionalGeneration,
+)
 
 from tests.hooked.layout_cases import CASES, Case, mllama_config, mllama_processor, pil
 from tests.tiny import redraw
-from tests.tiny_processor import embedded, local, picture, tokenizer
+from tests.tiny_processor import IMAGE_TOKEN, embedded, local, picture, tokenizer
 from vitreous.errors import BadInputError, UnsupportedError
 from vitreous.hooked import HookedVLM, prompt
 from vitreous.hooked.crop import Picture, Setting
@@ -278,3 +285,21 @@ def test_a_decoder_that_reads_images_by_cross_attention_alone_has_text_only() ->
     assert first.kind == ("text",) * 3
     assert second.kind == ("pad", "pad", "text")
     assert (first.token, first.sizes) == (("the", "ring", "is"), ())
+
+
+@pytest.mark.parametrize("splitting", [False, True])
+def test_idefics2_has_latents_for_each_quarter_and_the_whole(splitting: bool) -> None:
+    images = Idefics2ImageProcessorPil(do_image_splitting=splitting, size={"longest_edge": 32, "shortest_edge": 16})
+    words = tokenizer(image_boundary_token="<fake_token_around_image>", end_of_utterance_token="<end_of_utterance>")
+    processor = Idefics2Processor(images, words, image_seq_len=3)
+    made = processor(text="the <image> red", images=[[picture((40, 60))]], return_tensors="pt")
+    config = Idefics2Config(image_token_id=IMAGE_TOKEN, perceiver_config={"resampler_n_latents": 3})
+    family = VLMFamily(name="idefics2", classes=(), layout="resampled")
+    setting = Setting(config, (), prompt.settings(processor, {}))
+    (tokens,) = token_maps(made, family, setting, processor.tokenizer, [[(40, 60)]])
+    assert tokens.kind.count("query") == (made["input_ids"] == IMAGE_TOKEN).sum() == (15 if splitting else 3)
+    boxes = [(0, 0, 30, 20), (30, 0, 60, 20), (0, 20, 30, 40), (30, 20, 60, 40), (0, 0, 60, 40)]
+    assert set(tokens.crop[tokens.index("query")]) == set(range(5 if splitting else 1))
+    first = LAYOUTS["resampled"](Picture(size=(40, 60)), setting)
+    assert [crop.box for crop in first] == (boxes if splitting else boxes[-1:])
+    assert [crop.whole for crop in first] == [False] * (4 if splitting else 0) + [True]

@@ -111,6 +111,16 @@ def queries(picture: Picture, setting: Setting) -> tuple[Crop, ...]:
     raise UnsupportedError(f"{type(setting.config).__name__} does not say how many query tokens there are")
 
 
+def resampled(picture: Picture, setting: Setting) -> tuple[Crop, ...]:
+    """The latents of a resampler, which have no place, for each quarter of the image and for the whole: Idefics2."""
+    latents = ("query",) * setting.config.perceiver_config.resampler_n_latents
+    size = picture.size or picture.pixels
+    whole = Crop((0, 0), canvas.whole(size) if size else (0, 0, 0, 0), True, latents)
+    if not setting.options.get("do_image_splitting"):
+        return (whole,)
+    return (*(Crop((0, 0), box, before=latents) for box in canvas.tiles(original(picture), 2, 2)), whole)
+
+
 def florence(picture: Picture, setting: Setting) -> tuple[Crop, ...]:
     """The mean of all positions, then the last stage's grid: Florence-2.
 
@@ -150,6 +160,7 @@ LAYOUTS: dict[str, Layout] = {
     "mosaic": mosaic,
     "shrunk-mosaic": shrunk_mosaic,
     "queries": queries,
+    "resampled": resampled,
     "florence": florence,
     "mark": mark,
     "outside": outside,

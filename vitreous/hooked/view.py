@@ -57,6 +57,7 @@ class Call:
 
         def viewed(*values: Tensor) -> Tensor:
             shown = (view.show(self.base, value, self.entered) for value in values)
+            assert view.hide is not None
             return view.hide(self.base, edit(*shown), self.entered)
 
         def counted(*values: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ _HEAD = "text_decoder.cls.predictions"
 BLIP = VLMFamily(
     name="blip",
     classes=("BlipForConditionalGeneration",),
+    layout="outside",
     vision="vision_model",
     connector="",
     language="text_decoder.bert",

@@ -85,6 +85,6 @@ IDEFICS2 = replace(
     IDEFICS3,
     name="idefics2",
     classes=("Idefics2ForConditionalGeneration",),
-    layout="",
+    layout="resampled",
     example=("HuggingFaceM4/idefics2-8b",),
 )

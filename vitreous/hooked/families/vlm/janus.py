@@ -46,6 +46,7 @@ JANUS_ALIGNER = Family(
 JANUS = VLMFamily(
     name="janus",
     classes=("JanusForConditionalGeneration",),
+    layout="letterbox",
     vision="model.vision_model",
     connector="model.aligner",
     inert=("vision.pool.*",),

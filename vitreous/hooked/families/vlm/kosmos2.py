@@ -62,6 +62,7 @@ KOSMOS2_TEXT = Family(
 KOSMOS2 = VLMFamily(
     name="kosmos-2",
     classes=("Kosmos2ForConditionalGeneration",),
+    layout="queries",
     vision="vision_model.model",
     connector="image_to_text_projection",
     language="text_model.model",
