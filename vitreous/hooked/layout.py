@@ -118,7 +118,10 @@ def resampled(picture: Picture, setting: Setting) -> tuple[Crop, ...]:
     whole = Crop((0, 0), canvas.whole(size) if size else (0, 0, 0, 0), True, latents)
     if not setting.options.get("do_image_splitting"):
         return (whole,)
-    return (*(Crop((0, 0), box, before=latents) for box in canvas.tiles(original(picture), 2, 2)), whole)
+    height, width = original(picture)
+    y, x = height // 2, width // 2
+    boxes = [(0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)]
+    return (*(Crop((0, 0), box, before=latents) for box in boxes), whole)
 
 
 def florence(picture: Picture, setting: Setting) -> tuple[Crop, ...]:
