@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import transformers
@@ -79,12 +80,16 @@ def bridge(model: Any) -> Any:
 
     with tempfile.TemporaryDirectory() as folder:
         model.native.save_pretrained(folder)
-        tokenizer = _tokenizer()
-        tokenizer.save_pretrained(folder)
+        tokenizer = None
+        if isinstance(model, HookedVLM):
+            _tokenizer().save_pretrained(folder)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         try:
-            return TransformerBridge.boot_transformers(
-                folder, hf_model=copy.deepcopy(model.native), tokenizer=tokenizer, device=str(model.device)
-            )
+            # booting a vision model would pip-install torchvision, and with it another torch, into this environment
+            with mock.patch("subprocess.check_call", side_effect=RuntimeError("nothing is installed from here")):
+                return TransformerBridge.boot_transformers(
+                    folder, hf_model=copy.deepcopy(model.native), tokenizer=tokenizer, device=str(model.device)
+                )
         except Exception as error:
             print(f"# no bridge for {type(model.native).__name__}: {str(error).splitlines()[0][:90]}", file=sys.stderr)
             return None
