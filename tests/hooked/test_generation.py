@@ -256,5 +256,5 @@ def test_nothing_is_left_behind(model: HookedVLM) -> None:
     before, native_hooks = tensors(), hooks()
     once()
     once()
-    assert tensors() == before
+    assert tensors() <= before
     assert hooks() == native_hooks

@@ -167,11 +167,11 @@ def test_a_cache_holds_what_was_asked_for_and_nothing_else_is_kept(cls: str) -> 
         cache = model.run_with_cache(inputs, names_filter=names)[1]
         assert storages(live()) - before == sum(v.nbytes for v in cache.values()) == storages(cache.values())
         del cache
-        assert storages(live()) == before
+        assert storages(live()) <= before
         with model.hooks([("*", lambda t, hook: t * 1.0)]):
             model(inputs)
-            assert storages(live()) == before, "an edit outlives its forward"
-        assert storages(live()) == before
+            assert storages(live()) <= before, "an edit outlives its forward"
+        assert storages(live()) <= before
 
 
 def test_an_activation_that_is_moved_is_moved_once() -> None:
