@@ -13,7 +13,7 @@ def blip() -> Any:
     return dual("BlipConfig", text={"encoder_hidden_size": 32})()
 
 
-OPT = {
+OPT: dict[str, Any] = {
     "hidden_size": 32,
     "ffn_dim": 64,
     "num_hidden_layers": 2,
@@ -24,7 +24,14 @@ OPT = {
 }
 
 
-QFORMER = {**SHAPE, "hidden_size": 16, "num_hidden_layers": 3, "vocab_size": 120, "encoder_hidden_size": 32}
+TEXT: dict[str, Any] = DECODER
+QFORMER: dict[str, Any] = {
+    **SHAPE,
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "vocab_size": 120,
+    "encoder_hidden_size": 32,
+}
 
 
 def qformer(name: str, text: Any, **options: Any) -> Callable[[], Any]:
@@ -49,10 +56,16 @@ def instructed() -> dict[str, Any]:
 
 
 def llama() -> Any:
-    return transformers.LlamaConfig(**DECODER)
+    return transformers.LlamaConfig(**TEXT)
 
 
-VQ = {"embed_dim": 8, "base_channels": 32, "channel_multiplier": [1, 1], "num_res_blocks": 1, "num_embeddings": 16}
+VQ: dict[str, Any] = {
+    "embed_dim": 8,
+    "base_channels": 32,
+    "channel_multiplier": [1, 1],
+    "num_res_blocks": 1,
+    "num_embeddings": 16,
+}
 
 
 def kosmos() -> Any:
