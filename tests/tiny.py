@@ -68,9 +68,10 @@ def redraw(native: nn.Module, seed: int = 0) -> nn.Module:
     """New weights: matrices with a standard deviation of 0.2, everything else jittered."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in native.parameters():
+        for name, parameter in native.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator) * 0.2
-            parameter.copy_(noise if parameter.dim() >= 2 else parameter + noise)
+            closed = parameter.numel() == 1 and "gate" in name  # gates begin at 0, and hide what they gate
+            parameter.copy_(noise if parameter.dim() >= 2 else parameter + noise + 0.5 * closed)
     return native
 
 

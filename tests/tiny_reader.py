@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import transformers
 
 from tests.tiny import IMAGE, SHAPE, Tiny, dual, ids, pixels
-from tests.tiny_vlm import DECODER, IMAGE_TOKEN, PAD, with_pixels
+from tests.tiny_vlm import DECODER, IMAGE_TOKEN, PAD, sequence, with_pixels
 
 
 def blip() -> Any:
@@ -92,10 +93,43 @@ def janus() -> Any:
     )
 
 
+def mllama() -> Any:
+    """Images of up to two tiles; the second of three language layers reads them."""
+    tiles = {"max_num_tiles": 2, "supported_aspect_ratios": [[1, 1], [1, 2], [2, 1]]}
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "attention_heads": 4}
+    layers = {"num_global_layers": 1, "intermediate_layers_indices": [0], "vision_output_dim": 64}
+    return transformers.MllamaConfig(
+        vision_config={**sizes, **layers, **tiles, "image_size": 16, "patch_size": 8},
+        text_config={
+            **TEXT,
+            "bos_token_id": 1,
+            "eos_token_id": 119,
+            "num_hidden_layers": 3,
+            "cross_attention_layers": [1],
+        },
+        image_token_index=IMAGE_TOKEN,
+    )
+
+
+def tiled() -> dict[str, Any]:
+    """A square image, of one tile, and a wide one; tokens before the image do not see it."""
+    rows = sequence(1)
+    seen = (rows["input_ids"] == IMAGE_TOKEN).cumsum(1)
+    there = torch.tensor([[[1, 0]], [[1, 1]]])
+    return {
+        **rows,
+        "pixel_values": pixels(batch=4, size=16).unflatten(0, (2, 1, 2)),
+        "aspect_ratio_ids": torch.tensor([[1], [2]]),
+        "aspect_ratio_mask": there,
+        "cross_attention_mask": seen[:, :, None, None] * there[:, None],
+    }
+
+
 READER_TINY: tuple[Tiny, ...] = (
     Tiny("BlipForConditionalGeneration", blip, "vlm", given=lambda: {**ids("Blip"), "pixel_values": pixels()}),
     Tiny("Blip2ForConditionalGeneration", qformer("Blip2", opt), "vlm", given=with_pixels(5)),
     Tiny("InstructBlipForConditionalGeneration", qformer("InstructBlip", llama), "vlm", given=instructed),
     Tiny("JanusForConditionalGeneration", janus, "vlm", given=with_pixels(16)),
     Tiny("Kosmos2ForConditionalGeneration", kosmos, "vlm", given=marked),
+    Tiny("MllamaForConditionalGeneration", mllama, "vlm", given=tiled),
 )

@@ -123,6 +123,7 @@ class Family:
         stage: rows after the last layer of a stage, relative to the stage: the change to the next one's width. Where
             there are such rows, a stage does not start with what the one before it ended with.
         block: rows of one layer, relative to the layer, in execution order.
+        variants: rows of layers of another class than the usual one, by the name of that class.
         sums: what adds up in a layer: local names whose last is the sum of the others, the stream first and then what
             is added to it. Sums with a point that a layer does not have do not apply to it.
         between: rows of what the tower adds to the stream after its first layers, if anything: `post + added` is what
@@ -159,6 +160,7 @@ class Family:
     embed: Table = field(default_factory=dict)
     head: Table = field(default_factory=dict)
     sums: Sums = PRE_LN
+    variants: Mapping[str, Table] = field(default_factory=dict)
     stage: Table = field(default_factory=dict)
     between: Mapping[str, Injected] = field(default_factory=dict)
     grid: bool = False

@@ -46,6 +46,10 @@ class Stage:
     stack: Stack | None = None
 
 
+def _rows(layer: nn.Module, family: Family) -> Table:
+    return family.variants.get(type(layer).__name__, family.block)
+
+
 def main_stages(native: nn.Module, tower: nn.Module, family: Family) -> list[Stage]:
     """The tower's own layers, numbered through all stages in execution order."""
     stages: list[Stage] = []
@@ -53,7 +57,7 @@ def main_stages(native: nn.Module, tower: nn.Module, family: Family) -> list[Sta
         start, between = sum(len(stage.places) for stage in stages), tuple(family.between)
         follows = [i > 0 or (bool(start) and not family.stage) for i in range(len(layers))]
         places = tuple(
-            Place(f"blocks.{start + i}.", layer, family.block, family.sums, follows[i], between)
+            Place(f"blocks.{start + i}.", layer, _rows(layer, family), family.sums, follows[i], between)
             for i, layer in enumerate(layers)
         )
         stages.append(Stage(f"stages.{len(stages)}.", holder, places))

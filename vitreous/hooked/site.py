@@ -165,7 +165,13 @@ class Product:
 
 @dataclass(frozen=True)
 class ResidPre:
-    """The input of a layer."""
+    """The input of a layer.
+
+    Attributes:
+        copy: others read the same tensor (it is part of the tower's output, too): an edit here must not reach them.
+    """
+
+    copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,10 +204,14 @@ class Scaled:
     Attributes:
         path: the module whose output is scaled.
         scale: the layer's parameter, e.g. `lambda_1`; when it is None the output itself is the contribution.
+        tanh: whether the factor is the parameter's hyperbolic tangent (a gate).
+        rows: name of the layer's argument with one more factor, `[b, 1, pos, 1]`: 0 at positions that get nothing.
     """
 
     path: str
     scale: str
+    tanh: bool = False
+    rows: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from typing import Any, no_type_check
 from torch import Tensor, nn
 
 from vitreous.hooked.point import Point, through
+from vitreous.hooked.site import Scaled
 from vitreous.hooked.view import View
 from vitreous.hooked.wiring import Points, Undo, first, first_input, on_input, on_output
 
-Contribution = tuple[nn.Module, Callable[[nn.Module, Tensor, tuple[int, ...]], Tensor]]
+Contribution = tuple[nn.Module, Callable[[Any, Tensor], Tensor]]
 
 
 @no_type_check
@@ -27,8 +28,9 @@ class Stream:
             hook_resid_post, and the contributions that no module outputs.
         middles: local name -> (the norm that reads the stream there, view), in execution order; `hook_mlp_in` is read
             by the last one.
-        added: local name -> (module, function of layer, output and the shape of the layer's input that makes of the
-            output what is added to the stream).
+        added: local name -> (module, function of the stream and the module's output that makes of the output what is
+            added to the stream).
+        copy: see `ResidPre.copy`.
     """
 
     def __init__(
@@ -37,13 +39,16 @@ class Stream:
         points: Points,
         middles: dict[str, tuple[nn.Module, View]] | None = None,
         added: dict[str, Contribution] | None = None,
+        copy: bool = False,
     ) -> None:
         self.layer = layer
         self.points = points
         self.middles = middles or {}
         self.added = added or {}
+        self.copy = copy
         self.deltas: list[Tensor] = []
         self.entered: tuple[int, ...] = ()
+        self.given: dict[str, Any] = {}
 
     def active(self, name: str) -> bool:
         """Whether the family has the point and a hook sits on it."""
@@ -52,6 +57,7 @@ class Stream:
     def attach(self) -> list[Undo]:
         """Puts hooks on the layer, the norms that read it and its modules, as far as active points need them."""
         undo: list[Undo] = [self.layer.register_forward_hook(self._forget, always_call=True).remove]
+        undo.append(self.layer.register_forward_pre_hook(self._note, with_kwargs=True).remove)
         undo.append(on_input(self.layer, self._enter))
         for name, (module, show) in self.added.items():
             if self.active(name):
@@ -62,18 +68,21 @@ class Stream:
         undo.append(on_output(self.layer, self._leave))
         return undo
 
+    def _note(self, _: nn.Module, __: Any, kwargs: Any) -> None:
+        self.given = kwargs
+
     def _enter(self, x: Tensor) -> Tensor:
         self.entered = tuple(x.shape)
         if not self.active("hook_resid_pre"):
             return x
         expanded = 0 in x.stride()  # learnt latents, one for the whole batch: they cannot be edited in place
-        return self.points["hook_resid_pre"](x.clone() if expanded else x)
+        return self.points["hook_resid_pre"](x.clone() if expanded or self.copy else x)
 
     def _contribution(self, point: Point, show: Any) -> Any:
         """Shows what is added; what an edit adds to it is carried, the module's own output stays."""
 
         def edit(out: Tensor) -> Tensor:
-            value = show(self.layer, out, self.entered)
+            value = show(self, out)
             if value is out:
                 return point(out.clone() if out._is_view() else out)
             new, edited = through(point, value.clone())
@@ -119,17 +128,32 @@ class Stream:
 
     def _forget(self, *_: Any) -> None:
         self.deltas.clear()
+        self.given = {}
 
 
 @no_type_check
-def scaled(name: str) -> Any:
+def factor(layer: nn.Module, site: Scaled) -> Any:
+    """What a raw parameter says about a contribution; None where it says nothing."""
+    value = getattr(layer, site.scale)
+    return value.tanh() if site.tanh else value
+
+
+@no_type_check
+def scaled(site: Scaled) -> Any:
     """The contribution `parameter * out`; where the parameter is None or a plain 1, the output itself."""
 
-    def show(layer: nn.Module, out: Tensor, _: tuple[int, ...]) -> Tensor:
-        factor = getattr(layer, name)
-        return out if factor is None else factor * out
+    def show(stream: Stream, out: Tensor) -> Tensor:
+        scale, rows = factor(stream.layer, site), stream.given.get(site.rows)
+        out = out if rows is None else rows[:, 0] * out
+        return out if scale is None else scale * out
 
     return show
+
+
+@no_type_check
+def viewed(view: View) -> Any:
+    """The contribution in the stream's layout."""
+    return lambda stream, out: view.show(stream.layer, out, stream.entered)
 
 
 class Stop(Exception):

@@ -18,7 +18,7 @@ from vitreous.hooked.keeper import BY_HEAD
 from vitreous.hooked.model import HookedModel
 from vitreous.hooked.place import Place, Stage, further_stages, main_stages
 from vitreous.hooked.point import Point
-from vitreous.hooked.stream import Contribution, Stop, Stream, scaled, stop_at
+from vitreous.hooked.stream import Contribution, Stop, Stream, scaled, stop_at, viewed
 from vitreous.hooked.view import VIEWS, Call, View
 from vitreous.hooked.weight import weights
 from vitreous.hooked.wiring import Wire, find
@@ -233,15 +233,16 @@ class HookedTower(HookedModel):
                 if isinstance(site, sites.ResidMid):
                     middles[key] = (module, VIEWS[site.view])
                 elif isinstance(site, sites.Scaled):
-                    added[key] = (module, scaled(site.scale))
+                    added[key] = (module, scaled(site))
                 elif isinstance(site, sites.Viewed):
-                    added[key] = (module, VIEWS[site.view].show)
+                    added[key] = (module, viewed(VIEWS[site.view]))
             else:
                 self.wires.append(Wire(points, self._attach(site, module, base, points)))
                 if isinstance(site, sites.Norm):
                     self.norms[prefix + key] = NormView(module)
         if stream:
-            self.wires.append(Wire(stream, Stream(base, stream, middles, added).attach))
+            copy = getattr(table.get("hook_resid_pre"), "copy", False)
+            self.wires.append(Wire(stream, Stream(base, stream, middles, added, copy).attach))
         self.depth |= dict.fromkeys(self.hook_dict.keys() - known, depth)
 
     def _root_field(self, path: str) -> Any:
@@ -334,8 +335,9 @@ class HookedTower(HookedModel):
             return None
         layer, site = place.native, place.block.get(attn.removeprefix(place.prefix))
         match place.block.get(getattr(site, "total", "")):
-            case sites.Scaled(scale=name):
+            case sites.Scaled(scale=name, tanh=gate):
                 (scale,) = weights(layer, name)
+                scale = scale.tanh() if gate and isinstance(scale, Tensor) else scale
                 return scale if isinstance(scale, Tensor) else None  # BEiT without LayerScale keeps a plain 1.0
             case sites.Out(scale=path) if path:
                 return attribute(self.root, layer, path)
@@ -346,15 +348,16 @@ class HookedTower(HookedModel):
         return None
 
     def _config(self) -> Config:
-        attn = next((s for s in self.family.block.values() if isinstance(s, sites.Attention)), None)
+        block = self._stages[0].places[0].block if self.layers else {}
+        attn = next((s for s in block.values() if isinstance(s, sites.Attention)), None)
         heads = d_head = d_mlp = 0
         d_model = self._size("d_model", "hidden_size", "embed_dim", "d_model") if self.layers else 0
-        if attn is not None and self.layers:
+        if attn is not None:
             attention = find(self.root, self.layers[0], attn.path)
             assert attention is not None
             heads = attach.n_heads(attention)
             d_head = getattr(find(self.layers[0], attention, attn.out), "in_features", d_model) // heads
-            down = find(self.root, self.layers[0], getattr(self.family.block.get("mlp.hook_post"), "path", ""))
+            down = find(self.root, self.layers[0], getattr(block.get("mlp.hook_post"), "path", ""))
             d_mlp = getattr(down, "in_features", 0)
         kinds = {norm.centred for norm in self.norms.values()}
         image, patch = self._image_sizes()

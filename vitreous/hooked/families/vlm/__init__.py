@@ -24,6 +24,7 @@ from vitreous.hooked.families.vlm.llava import (
     MISTRAL3_PROJECTOR,
     NORMED_PROJECTOR,
 )
+from vitreous.hooked.families.vlm.mllama import MLLAMA, MLLAMA_PROJECTOR, MLLAMA_TEXT, MLLAMA_VISION
 from vitreous.hooked.families.vlm.qwen import QWEN2_MERGER, QWEN3_MERGER, QWEN_VL
 from vitreous.hooked.family import Family, VLMFamily
 
@@ -41,6 +42,7 @@ CONNECTORS: tuple[Family, ...] = (
     INSTRUCT_QFORMER,
     JANUS_ALIGNER,
     KOSMOS2_PROJECTION,
+    MLLAMA_PROJECTOR,
 )
 
 TOWERS: tuple[Family, ...] = (
@@ -50,6 +52,8 @@ TOWERS: tuple[Family, ...] = (
     JANUS_VISION,
     KOSMOS2_VISION,
     KOSMOS2_TEXT,
+    MLLAMA_VISION,
+    MLLAMA_TEXT,
 )
 
 VLM_FAMILIES: tuple[VLMFamily, ...] = (
@@ -69,4 +73,5 @@ VLM_FAMILIES: tuple[VLMFamily, ...] = (
     INSTRUCTBLIP,
     JANUS,
     KOSMOS2,
+    MLLAMA,
 )
