@@ -125,6 +125,27 @@ def tiled() -> dict[str, Any]:
     }
 
 
+def florence() -> Any:
+    """Two stages of one and two blocks; windows of three do not divide the second stage's four rows."""
+    sizes = {"embed_dim": [16, 32], "depths": [1, 2], "num_heads": [2, 4], "num_groups": [2, 4]}
+    convs = {"patch_size": [7, 3], "patch_stride": [4, 2], "patch_padding": [3, 1], "patch_prenorm": [False, True]}
+    words = {"vocab_size": 120, "d_model": 32, "max_position_embeddings": 64, "pad_token_id": PAD}
+    heads = {
+        f"{side}_{key}": n for side in ("encoder", "decoder") for key, n in (("layers", 2), ("attention_heads", 4))
+    }
+    tokens = {"bos_token_id": 1, "eos_token_id": 119, "decoder_start_token_id": 119, "forced_eos_token_id": None}
+    return transformers.Florence2Config(
+        vision_config={**sizes, **convs, "window_size": 3, "mlp_ratio": 2.0, "projection_dim": 32},
+        text_config={"model_type": "bart", **words, **heads, **tokens, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64},
+        image_token_id=IMAGE_TOKEN,
+    )
+
+
+def answered() -> dict[str, Any]:
+    """A prompt with an image, and the beginning of an answer."""
+    return {**with_pixels(17)(), "decoder_input_ids": torch.tensor([[119, 1, 30, 31], [119, 1, 40, 41]])}
+
+
 READER_TINY: tuple[Tiny, ...] = (
     Tiny("BlipForConditionalGeneration", blip, "vlm", given=lambda: {**ids("Blip"), "pixel_values": pixels()}),
     Tiny("Blip2ForConditionalGeneration", qformer("Blip2", opt), "vlm", given=with_pixels(5)),
@@ -132,4 +153,5 @@ READER_TINY: tuple[Tiny, ...] = (
     Tiny("JanusForConditionalGeneration", janus, "vlm", given=with_pixels(16)),
     Tiny("Kosmos2ForConditionalGeneration", kosmos, "vlm", given=marked),
     Tiny("MllamaForConditionalGeneration", mllama, "vlm", given=tiled),
+    Tiny("Florence2ForConditionalGeneration", florence, "vlm", given=answered),
 )

@@ -223,7 +223,7 @@ def n_heads(module: nn.Module) -> int:
     Raises:
         UnsupportedError: if neither says it.
     """
-    for name in ("num_heads", "num_attention_heads", "n_heads"):
+    for name in ("num_heads", "num_attention_heads", "n_heads", "groups"):
         for holder in (module, getattr(module, "config", None)):
             if isinstance(getattr(holder, name, None), int):
                 return getattr(holder, name)

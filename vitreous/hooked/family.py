@@ -122,6 +122,8 @@ class Family:
         layers: path of the list of layers, relative to the tower; a star stands for every stage: `stages.*.layers`.
         stage: rows after the last layer of a stage, relative to the stage: the change to the next one's width. Where
             there are such rows, a stage does not start with what the one before it ended with.
+        merges: path of the list of modules that run before each stage, if they are no part of stages; `stage` rows are
+            then relative to the one that runs next.
         block: rows of one layer, relative to the layer, in execution order.
         variants: rows of layers of another class than the usual one, by the name of that class.
         sums: what adds up in a layer: local names whose last is the sum of the others, the stream first and then what
@@ -161,6 +163,7 @@ class Family:
     head: Table = field(default_factory=dict)
     sums: Sums = PRE_LN
     variants: Mapping[str, Table] = field(default_factory=dict)
+    merges: str = ""
     stage: Table = field(default_factory=dict)
     between: Mapping[str, Injected] = field(default_factory=dict)
     grid: bool = False

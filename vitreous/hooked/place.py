@@ -41,7 +41,7 @@ class Stage:
     """Layers of one width, and the module that the rows at their end are relative to; of a stack its record, too."""
 
     prefix: str
-    native: nn.Module
+    native: nn.Module | None
     places: tuple[Place, ...]
     stack: Stack | None = None
 
@@ -60,6 +60,8 @@ def main_stages(native: nn.Module, tower: nn.Module, family: Family) -> list[Sta
             Place(f"blocks.{start + i}.", layer, _rows(layer, family), family.sums, follows[i], between)
             for i, layer in enumerate(layers)
         )
+        if family.merges:
+            holder = find(native, tower, f"{family.merges}.{len(stages) + 1}")
         stages.append(Stage(f"stages.{len(stages)}.", holder, places))
     return stages
 

@@ -169,9 +169,11 @@ class ResidPre:
 
     Attributes:
         copy: others read the same tensor (it is part of the tower's output, too): an edit here must not reach them.
+        view: name of the view that turns what enters and leaves the layer into the stream.
     """
 
     copy: bool = False
+    view: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vitreous.hooked.point import Point, through
 from vitreous.hooked.site import Scaled
-from vitreous.hooked.view import View
+from vitreous.hooked.view import VIEWS, View
 from vitreous.hooked.wiring import Points, Undo, first, first_input, on_input, on_output
 
 Contribution = tuple[nn.Module, Callable[[Any, Tensor], Tensor]]
@@ -31,6 +31,7 @@ class Stream:
         added: local name -> (module, function of the stream and the module's output that makes of the output what is
             added to the stream).
         copy: see `ResidPre.copy`.
+        outer: view of what enters and leaves the layer.
     """
 
     def __init__(
@@ -40,12 +41,13 @@ class Stream:
         middles: dict[str, tuple[nn.Module, View]] | None = None,
         added: dict[str, Contribution] | None = None,
         copy: bool = False,
+        outer: View = VIEWS[""],
     ) -> None:
         self.layer = layer
         self.points = points
         self.middles = middles or {}
         self.added = added or {}
-        self.copy = copy
+        self.copy, self.outer = copy, outer
         self.deltas: list[Tensor] = []
         self.entered: tuple[int, ...] = ()
         self.given: dict[str, Any] = {}
@@ -76,7 +78,8 @@ class Stream:
         if not self.active("hook_resid_pre"):
             return x
         expanded = 0 in x.stride()  # learnt latents, one for the whole batch: they cannot be edited in place
-        return self.points["hook_resid_pre"](x.clone() if expanded or self.copy else x)
+        shown = self.outer.show(self.layer, x.clone() if expanded or self.copy else x, self.entered)
+        return self.outer.hide(self.layer, self.points["hook_resid_pre"](shown), self.entered)
 
     def _contribution(self, point: Point, show: Any) -> Any:
         """Shows what is added; what an edit adds to it is carried, the module's own output stays."""
@@ -118,8 +121,11 @@ class Stream:
         return edit
 
     def _leave(self, x: Tensor) -> Tensor:
-        x = self._moved(x)
-        return self.points["hook_resid_post"](x) if self.active("hook_resid_post") else x
+        if not (self.deltas or self.active("hook_resid_post")):
+            return x
+        x = self._moved(self.outer.show(self.layer, x, self.entered))
+        x = self.points["hook_resid_post"](x) if self.active("hook_resid_post") else x
+        return self.outer.hide(self.layer, x, self.entered)
 
     def _moved(self, x: Tensor) -> Tensor:
         for delta in self.deltas:

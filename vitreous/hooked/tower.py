@@ -177,7 +177,8 @@ class HookedTower(HookedModel):
                         name = f"{place.prefix}{key}"
                         injected[key][name] = self._point(name, site, self.tower, self.tower)
                         self.depth[name] = n + 1
-            self._table(stage.prefix, stage.native, self.family.stage, n + (stage is self._stages[-1]))
+            if stage.native is not None:
+                self._table(stage.prefix, stage.native, self.family.stage, n + (stage is self._stages[-1]))
         self._table("", self.tower, self.family.head, n + 1)
         self._stacked(False, n + 1)
         self._table("", self.tower, self.entry.head, n + 1)
@@ -241,8 +242,9 @@ class HookedTower(HookedModel):
                 if isinstance(site, sites.Norm):
                     self.norms[prefix + key] = NormView(module)
         if stream:
-            copy = getattr(table.get("hook_resid_pre"), "copy", False)
-            self.wires.append(Wire(stream, Stream(base, stream, middles, added, copy).attach))
+            entry = table.get("hook_resid_pre")
+            copy, outer = getattr(entry, "copy", False), VIEWS[getattr(entry, "view", "")]
+            self.wires.append(Wire(stream, Stream(base, stream, middles, added, copy, outer).attach))
         self.depth |= dict.fromkeys(self.hook_dict.keys() - known, depth)
 
     def _root_field(self, path: str) -> Any:
@@ -489,10 +491,10 @@ def _demand(tower: nn.Module, family: Family) -> None:
 
 
 def attribute(root: Any, base: Any, path: str) -> Any:
-    """An attribute by its dotted path (a leading `/` starts at the root); None when it, or what holds it, is None."""
+    """What a dotted path leads to (a leading `/` starts at the root, a number is an item); None when there is nothing."""
     start, dotted = (root, path[1:]) if path.startswith("/") else (base, path)
     for part in dotted.split("."):
-        start = getattr(start, part, None)
+        start = start[int(part)] if part.isdigit() else getattr(start, part, None)
     return start
 
 

@@ -84,6 +84,23 @@ def _frames(layer: Any, entered: Shape) -> dict[str, int]:
 
 
 @no_type_check
+def _channels_last(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    """`[b, d, rows, columns]` to the stream; what is a sequence already stays."""
+    return value if value.dim() == 3 else value.flatten(2).transpose(1, 2)
+
+
+@no_type_check
+def _channels_first(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    return value.transpose(1, 2).unflatten(2, entered[2:])
+
+
+@no_type_check
+def _swap(attn: nn.Module, value: Tensor, entered: Shape) -> Tensor:
+    """Attention between channels: what stands for positions are channels, and the other way round."""
+    return value.transpose(1, 3)
+
+
+@no_type_check
 def _unflatten(layer: nn.Module, value: Tensor, entered: Shape) -> Tensor:
     """`[b*pos, d]` to the stream."""
     return value.unflatten(0, entered[:2])
@@ -157,6 +174,8 @@ def _from_windows(attn: nn.Module, value: Tensor, entered: Shape) -> Tensor:
 
 VIEWS: dict[str, View] = {
     "": View(_same, _same),
+    "channels first": View(_channels_last, _channels_first),
+    "channel groups": View(_swap, _swap),
     "flat": View(_unflatten, _flatten),
     "without cls": View(_no_cls),
     "frames": View(_join_frames, _split_frames),

@@ -176,7 +176,7 @@ class HookedViT(HookedTower):
         patch = two(self._size("patch_size", "patch_size"))
         if "image_size" in self.family.sizes or getattr(self.config, "image_size", None) is not None:
             return two(self._size("image_size", "image_size")), patch
-        if self.family.packed:  # images of any size
+        if self.family.packed or not hasattr(self.config, "num_patches"):  # images of any size
             return (0, 0), patch
         side = round(self.config.num_patches**0.5)
         return (side * patch[0], side * patch[1]), patch

@@ -80,12 +80,17 @@ def find_layers(root: nn.Module, base: nn.Module, path: str) -> list[tuple[nn.Mo
     """The layers of a stack, stage by stage: (module that the stage's rows are relative to, its layers).
 
     `encoder.layers.*.blocks` means the blocks of every child of `encoder.layers`; without a star there is one stage. A
-    path to a single layer is a stack of one.
+    path to a single layer is a stack of one, `blocks.*.*` the parts of every block of every child of `blocks`.
     """
     outer, star, inner = path.partition(".*.")
     holder = find(root, base, outer)
     if holder is None:
         return []
+    if inner == "*":
+        parts = [
+            (stage, [part for block in stage.children() for part in block.children()]) for stage in holder.children()
+        ]
+        return parts
     stages = [(base, holder)] if not star else [(child, find(root, child, inner)) for child in holder.children()]
     return [(stage, _items(layers)) for stage, layers in stages if layers is not None]
 

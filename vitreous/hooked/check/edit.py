@@ -7,6 +7,7 @@ from einops import einsum
 from torch import Tensor
 
 from vitreous.hooked.check.subject import Subject, close, distance, disturb, same
+from vitreous.hooked.site import ResidMid
 from vitreous.hooked.view import VIEWS
 
 
@@ -27,7 +28,8 @@ def stream_adds_up(case: Subject) -> None:
             assert torch.count_nonzero(cache[added]), f"{added} adds nothing"
             end = end + cache[added]
         if f"{layer}hook_mlp_in" in cache.cache_dict:
-            assert torch.equal(cache[f"{layer}hook_mlp_in"], cache[f"{layer}hook_resid_mid"])
+            read = [layer + key for key, site in place.block.items() if isinstance(site, ResidMid)][-1]
+            assert torch.equal(cache[f"{layer}hook_mlp_in"], cache[read]), f"{layer}hook_mlp_in is not {read}"
 
 
 @no_type_check

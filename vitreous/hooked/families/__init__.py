@@ -1,6 +1,7 @@
 """Every family, written out. A new one is one file of data and one line here; `check_family` tests it."""
 
 from vitreous.hooked.families.aimv2 import AIMV2_TEXT, AIMV2_VISION
+from vitreous.hooked.families.bart import BART_DECODER
 from vitreous.hooked.families.beit import BEIT, DATA2VEC
 from vitreous.hooked.families.bert_kin import ALTCLIP_TEXT, BLIP_TEXT, CHINESE_CLIP_TEXT
 from vitreous.hooked.families.blip import BLIP_VISION
@@ -67,6 +68,7 @@ FAMILIES: tuple[Family, ...] = (
     QWEN25_VISUAL,
     QWEN3_VISUAL,
     OPT,
+    BART_DECODER,
     *CONNECTORS,
     *TOWERS,
     ALTCLIP_TEXT,

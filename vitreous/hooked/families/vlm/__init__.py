@@ -9,6 +9,7 @@ from vitreous.hooked.families.vlm.blip2 import (
     INSTRUCTBLIP_VISION,
     QFORMER,
 )
+from vitreous.hooked.families.vlm.florence2 import DAVIT, FLORENCE2, FLORENCE2_PROJECTOR
 from vitreous.hooked.families.vlm.gemma import GEMMA3, GEMMA3_PROJECTOR, PALIGEMMA, PALIGEMMA_PROJECTOR
 from vitreous.hooked.families.vlm.idefics import IDEFICS2, IDEFICS2_CONNECTOR, IDEFICS3, IDEFICS3_CONNECTOR
 from vitreous.hooked.families.vlm.janus import JANUS, JANUS_ALIGNER, JANUS_VISION
@@ -43,6 +44,7 @@ CONNECTORS: tuple[Family, ...] = (
     JANUS_ALIGNER,
     KOSMOS2_PROJECTION,
     MLLAMA_PROJECTOR,
+    FLORENCE2_PROJECTOR,
 )
 
 TOWERS: tuple[Family, ...] = (
@@ -54,6 +56,7 @@ TOWERS: tuple[Family, ...] = (
     KOSMOS2_TEXT,
     MLLAMA_VISION,
     MLLAMA_TEXT,
+    DAVIT,
 )
 
 VLM_FAMILIES: tuple[VLMFamily, ...] = (
@@ -74,4 +77,5 @@ VLM_FAMILIES: tuple[VLMFamily, ...] = (
     JANUS,
     KOSMOS2,
     MLLAMA,
+    FLORENCE2,
 )
