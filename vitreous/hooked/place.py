@@ -38,12 +38,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Stage:
-    """Layers of one width, and the module that the rows at their end are relative to; of a stack its record, too."""
+    """Layers of one width, and the module that the rows at their end are relative to; of a stack its record, too.
+
+    `ends` says whether there are rows at its end: none after the last stage, where merging is not the stages' own.
+    """
 
     prefix: str
-    native: nn.Module | None
+    native: nn.Module
     places: tuple[Place, ...]
     stack: Stack | None = None
+    ends: bool = True
 
 
 def _rows(layer: nn.Module, family: Family) -> Table:
@@ -60,9 +64,8 @@ def main_stages(native: nn.Module, tower: nn.Module, family: Family) -> list[Sta
             Place(f"blocks.{start + i}.", layer, _rows(layer, family), family.sums, follows[i], between)
             for i, layer in enumerate(layers)
         )
-        if family.merges:
-            holder = find(native, tower, f"{family.merges}.{len(stages) + 1}")
-        stages.append(Stage(f"stages.{len(stages)}.", holder, places))
+        merge = find(native, tower, f"{family.merges}.{len(stages) + 1}") if family.merges else holder
+        stages.append(Stage(f"stages.{len(stages)}.", merge or holder, places, ends=merge is not None))
     return stages
 
 

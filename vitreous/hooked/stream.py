@@ -79,7 +79,7 @@ class Stream:
             return x
         expanded = 0 in x.stride()  # learnt latents, one for the whole batch: they cannot be edited in place
         shown = self.outer.show(self.layer, x.clone() if expanded or self.copy else x, self.entered)
-        return self.outer.hide(self.layer, self.points["hook_resid_pre"](shown), self.entered)
+        return self.outer.hide(self.layer, self.points["hook_resid_pre"](shown), self.entered)  # type: ignore[misc]
 
     def _contribution(self, point: Point, show: Any) -> Any:
         """Shows what is added; what an edit adds to it is carried, the module's own output stays."""
@@ -125,7 +125,7 @@ class Stream:
             return x
         x = self._moved(self.outer.show(self.layer, x, self.entered))
         x = self.points["hook_resid_post"](x) if self.active("hook_resid_post") else x
-        return self.outer.hide(self.layer, x, self.entered)
+        return self.outer.hide(self.layer, x, self.entered)  # type: ignore[misc]
 
     def _moved(self, x: Tensor) -> Tensor:
         for delta in self.deltas:

@@ -177,7 +177,7 @@ class HookedTower(HookedModel):
                         name = f"{place.prefix}{key}"
                         injected[key][name] = self._point(name, site, self.tower, self.tower)
                         self.depth[name] = n + 1
-            if stage.native is not None:
+            if stage.ends:
                 self._table(stage.prefix, stage.native, self.family.stage, n + (stage is self._stages[-1]))
         self._table("", self.tower, self.family.head, n + 1)
         self._stacked(False, n + 1)
@@ -491,7 +491,8 @@ def _demand(tower: nn.Module, family: Family) -> None:
 
 
 def attribute(root: Any, base: Any, path: str) -> Any:
-    """What a dotted path leads to (a leading `/` starts at the root, a number is an item); None when there is nothing."""
+    """What a dotted path leads to (a leading `/` starts at the root, a number is an item); None if there is nothing."""
+    start: Any
     start, dotted = (root, path[1:]) if path.startswith("/") else (base, path)
     for part in dotted.split("."):
         start = start[int(part)] if part.isdigit() else getattr(start, part, None)

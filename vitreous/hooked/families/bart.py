@@ -1,4 +1,4 @@
-"""BART, the language model of Florence-2: post-LN, an encoder of image and prompt, a decoder that reads what it makes."""
+"""BART, the language model of Florence-2: post-LN, an encoder of image and prompt, a decoder that reads it."""
 
 from vitreous.hooked.family import POST_LN, POST_LN_CROSS, Entry, Family, Stack, post_ln
 from vitreous.hooked.site import Norm, Out
