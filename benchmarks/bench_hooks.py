@@ -6,7 +6,8 @@
 Three questions per model, each against the native forward that does the same work:
 (a) no hooks against the native forward;
 (b) one layer's stream cached, with `stop_at_layer`, against a native model that ends there;
-(c) every attention pattern cached, against native eager attention.
+(c) every attention pattern cached, against native eager attention; `kept` is native eager attention that hands its
+    patterns out (`output_attentions`; of a LLaVA the language model's), as a cache must hold them, too.
 All variants of a question run in turn, round after round, in a new order each round; a row's ratio is the median over
 rounds of its time divided by the reference's in the same round. `held` is the memory that a cache holds divided by the
 bytes of what was asked for. Weights are random: time does not depend on them.
@@ -151,7 +152,8 @@ def questions(model: Any, inputs: Any, peer: Any) -> Iterable[tuple[str, dict[st
     yield "b: one layer's stream", one
     eager = copy.deepcopy(model.native, {id(p): p for p in model.native.parameters()})
     eager.set_attn_implementation("eager")
-    every = {"native, eager": lambda: eager(**given), "vitreous": lambda: ours(names_filter="*.hook_pattern")}
+    every = {"native, eager": lambda: eager(**given), "native, kept": lambda: eager(**given, output_attentions=True)}
+    every |= {"vitreous": lambda: ours(names_filter="*.hook_pattern")}
     if peer is not None:
         every["bridge"] = theirs("attn.hook_pattern")
     yield "c: every pattern", every

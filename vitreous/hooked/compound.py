@@ -49,7 +49,7 @@ class HookedTowers(HookedModel):
 
     def run_native(self, given: dict[str, Any]) -> Any:
         """One native forward; raises if a hooked point was not reached."""
-        fired = {name: point.n_fired for name, point in self.hook_dict.items() if point.active}
+        fired = self._fired()
         out = self.native(**given)
         self._demand_fired(fired)
         return out

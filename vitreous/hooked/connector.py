@@ -29,7 +29,7 @@ class HookedConnector(HookedTower):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """Runs the native connector."""
-        fired = {name: point.n_fired for name, point in self.hook_dict.items() if point.active}
+        fired = self._fired()
         out = self.native(*inputs, **kwargs)
         self._demand_fired(fired)
         return out

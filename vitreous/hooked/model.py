@@ -40,6 +40,8 @@ class HookedModel(HookedRootModule):
         super().__init__()
         self.hook_dict: dict[str, Point] = {}  # type: ignore[assignment]
         self.mod_dict: dict[str, nn.Module] = {}
+        self.hooked: set[Point] = set()  # filled by the points of a tower
+        self._names: dict[Point, str] = {}
 
     def towers(self) -> dict[str, Any]:
         """Prefix of hook names -> the tower with those hooks."""
@@ -160,6 +162,14 @@ class HookedModel(HookedRootModule):
             self.context_level -= 1
 
     @no_type_check
+    def _fired(self) -> dict[str, int]:
+        """How often each point with hooks has fired so far."""
+        if len(self._names) != len(self.hook_dict):
+            self._names.update((point, name) for name, point in self.hook_dict.items())
+        hooked = [point for tower in self.towers().values() for point in tower.hooked]
+        return {self._names[point]: point.n_fired for point in hooked}
+
+    @no_type_check
     def _demand_fired(self, fired: dict[str, int]) -> None:
         """Raises unless every point has fired since its count was taken."""
         silent = [name for name, count in fired.items() if self.hook_dict[name].n_fired == count]
@@ -241,7 +251,7 @@ class HookedModel(HookedRootModule):
     ) -> tuple[dict[str, Tensor], list[Any], list[Any]]:
         """The cache to be filled and the hooks that fill it (see TransformerLens)."""
         cache = {} if cache is None else cache
-        copy = any(point.active for point in self.hook_dict.values())  # another hook might edit in place
+        copy = bool(self._fired())  # another hook might edit in place
         keep = Keeper(cache, device, copy, remove_batch_dim, Slice.unwrap(pos_slice))
         chosen = self.select(names_filter)
         if not chosen:

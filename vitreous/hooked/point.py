@@ -26,6 +26,7 @@ class Point(HookPoint):
             `[b, pos, ...]`. 0 for whatever there is.
         packed: whether the native stream is `[pos, ...]`, of all images together; hooks see `[1, pos, ...]`.
         on_change: called without arguments after hooks were added or removed.
+        hooked: the points of the same tower that have hooks, this one among them when it has.
         clock: of a model that generates; None for others.
     """
 
@@ -35,6 +36,7 @@ class Point(HookPoint):
         self.axes = 0
         self.packed = False
         self.on_change: Callable[[], None] = lambda: None
+        self.hooked: set[Point] = set()
         self.clock: Any = None
 
     @property
@@ -52,19 +54,23 @@ class Point(HookPoint):
         for name in alias_names or ():
             hook = partial(_renamed, hook, name)
         handle = super().add_hook(hook, *args, **kwargs)
-        self.on_change()
+        self._changed()
         return handle
 
     def remove_hooks(self, *args: Any, **kwargs: Any) -> None:
         """As in TransformerLens."""
         super().remove_hooks(*args, **kwargs)
-        self.on_change()
+        self._changed()
 
     def drop(self, handle: LensHandle) -> None:
         """Removes one hook, and no other; a no-op when it is gone already."""
         handle.hook.remove()
         self.fwd_hooks = [h for h in self.fwd_hooks if h is not handle]
         self.bwd_hooks = [h for h in self.bwd_hooks if h is not handle]
+        self._changed()
+
+    def _changed(self) -> None:
+        (self.hooked.add if self.active else self.hooked.discard)(self)
         self.on_change()
 
     def adopt(self, other: "Point") -> None:

@@ -322,6 +322,7 @@ class HookedTower(HookedModel):
                 holder.add_module(part, AttentionGroup(module, base, site, scale) if attention else Group())  # type: ignore
             holder = getattr(holder, part)
         point = Point()
+        point.hooked = self.hooked
         point.packed = self.family.packed
         if (self.family.grid or self.family.packed) and last not in ("hook_attn_scores", "hook_pattern"):
             point.axes = 4 if any(name.endswith(end) for end in BY_HEAD) else 3
@@ -429,12 +430,12 @@ class HookedTower(HookedModel):
         call = self.native_call()
         given = self._inputs(inputs, **kwargs)
         if stop_at_layer is None:
-            fired = {name: point.n_fired for name, point in self.hook_dict.items() if point.active}
+            fired = self._fired()
             out = call(**given)
             self._demand_fired(fired)
             return out
         stop = self._stop_index(stop_at_layer)
-        fired = {n: p.n_fired for n, p in self.hook_dict.items() if p.active and self._before(n, stop)}
+        fired = {name: n for name, n in self._fired().items() if self._before(name, stop)}
         undo = stop_at(self.layers, stop)
         try:
             call(**given)

@@ -160,7 +160,7 @@ class HookedVLM(Prompted, HookedTowers):
         if stop_at_layer is None:
             return self.run_native(given)
         stop = self.language._stop_index(stop_at_layer)
-        fired = {n: p.n_fired for n, p in self.hook_dict.items() if p.active and self._before(n, stop)}
+        fired = {name: n for name, n in self._fired().items() if self._before(name, stop)}
         undo = stop_at(self.language.layers, stop)
         try:
             self.native(**given)
