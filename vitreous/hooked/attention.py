@@ -56,7 +56,8 @@ def hooked_attention(
         kwargs["is_causal"] = False  # eager_mask already says what is causal; None would be taken for "causal"
         fused = partial(ALL_ATTENTION_FUNCTIONS["sdpa"], module, scaling=scaling, dropout=dropout, **kwargs)
         pieces = zip(*(_pieces(t, cu_seq_lens_q) for t in (query, key, value)), strict=True)
-        z = torch.cat([fused(*piece, attention_mask)[0] for piece in pieces], 1)
+        parts = [fused(*piece, attention_mask)[0] for piece in pieces]
+        z = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         return _show(points, "hook_z", z).contiguous(), None
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
